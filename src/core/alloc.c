@@ -1,0 +1,41 @@
+/*
+ * alloc.c - aligned memory behind a gate that tests can close.
+ */
+#include "core/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/checked.h"
+
+enum { ALIGNMENT = 64 };
+
+static hop_alloc_gate *alloc_gate;
+
+void hop_alloc_set_gate(hop_alloc_gate *gate)
+{
+    alloc_gate = gate;
+}
+
+void *hop_aligned_alloc(size_t bytes)
+{
+    if (bytes > SIZE_MAX - ALIGNMENT || (alloc_gate && !alloc_gate(bytes)))
+        return NULL;
+    return aligned_alloc(ALIGNMENT, bytes ? hop_round_up(bytes, ALIGNMENT) : ALIGNMENT);
+}
+
+void hop_aligned_free(void *block)
+{
+    free(block);
+}
+
+void *hop_array_new(size_t rows, size_t columns, size_t element)
+{
+    size_t bytes;
+    if (!hop_array_bytes(rows, columns, element, &bytes))
+        return NULL;
+    void *block = hop_aligned_alloc(bytes);
+    if (block)
+        memset(block, 0, bytes);
+    return block;
+}

@@ -1,0 +1,81 @@
+/*
+ * certificate.c - certificate T and the last step of every answer. Proofs: docs/MATH.md, "Identity", "Certificate T".
+ */
+#include "core/certificate.h"
+
+#include <math.h>
+
+#include "core/rounding.h"
+
+double hop_certificate_answer(const hop_geometry *values, const double *numerator, double denominator,
+                              const hop_error_terms *terms, float *z)
+{
+    double worst = 0;
+    for (size_t j = 0; j < values->n; j++) {
+        double min = (double)values->min[j], max = (double)values->max[j];
+        if (min == max) { /* osc_j = 0: the stored value is the answer */
+            z[j] = values->min[j];
+            continue;
+        }
+        double low = values->low[j], high = values->high[j];
+        double q = numerator[j] / denominator;
+        double error = terms->osc * (high - low) + terms->dev * fmax(high - q, q - low) +
+                       terms->weight * values->extent[j] + (terms->quotient + 2 * HOP_U64) * fabs(q);
+        double exact = values->centre[j] + q * values->scale[j];
+        double clipped = exact > min ? (exact < max ? exact : max) : min; /* NaN goes to min */
+        float rounded = (float)clipped;
+        z[j] = rounded;
+        double bound = hop_up(error * values->scale[j] + fabs(clipped - (double)rounded) + 2 * HOP_U64 * fabs(exact));
+        double cap = fmax((double)rounded - min, max - (double)rounded) * (1 + 0x1p-52);
+        bound = bound < cap ? bound : cap; /* also where bound is NaN */
+        worst = bound > worst ? bound : worst;
+    }
+    return worst;
+}
+
+double hop_certificate_fallback(const hop_geometry *values, float *z)
+{
+    double worst = 0;
+    for (size_t j = 0; j < values->n; j++) {
+        z[j] = (float)values->centre[j];
+        double cap = fmax((double)z[j] - (double)values->min[j], (double)values->max[j] - (double)z[j]);
+        worst = fmax(worst, cap * (1 + 0x1p-52));
+    }
+    return worst;
+}
+
+double hop_certificate_h(unsigned g, double T)
+{
+    double term = 1, sum = 1;
+    for (unsigned i = 1; term > sum * 0x1p-60 && isfinite(sum); i++) {
+        term *= T / (double)(g + 1 + i);
+        sum += term;
+        if (T < (double)(g + 2 + i) / 2 && term < sum * 0x1p-56) {
+            sum += 2 * term; /* the rest is below a geometric series of ratio 1/2 */
+            break;
+        }
+    }
+    /* i + 2 roundings a term, i of the sum; terms matter only while i < 4 T + 64. */
+    return sum * (1 + hop_gamma(3 * (4 * T + 64), HOP_U64));
+}
+
+bool hop_certificate_taylor(const hop_partial *partial, hop_truncation *out)
+{
+    double h = hop_certificate_h(partial->g, fmax(partial->T, 0));
+    double top = fmax(partial->top + partial->top_error, 0);
+    double D_g_low = hop_down(partial->D) - partial->D_error;
+    double D_g_high = hop_up(partial->D) + partial->D_error;
+    /* Jensen: mean e^t >= e^{mean t} */
+    double jensen = exp(partial->first - partial->first_error) * (1 - 0x1p-50);
+    double E;
+    if (partial->g % 2) {
+        E = hop_up(top * h);
+        out->D_low = fmax(jensen, D_g_low);
+    } else {
+        E = hop_up(partial->T_abs * top * h / (double)(partial->g + 1));
+        out->D_low = fmax(jensen, hop_down(D_g_low - E) - 0x1p-50 * E);
+    }
+    out->E = E;
+    out->D_high = fmin(hop_up(D_g_high + E), exp(partial->T) * (1 + 0x1p-50));
+    return partial->D > 0 && isfinite(E) && out->D_low > 0 && isfinite(out->D_low);
+}

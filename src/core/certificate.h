@@ -1,0 +1,57 @@
+/*
+ * certificate.h - from a numerator, a denominator and what is known of their errors to an answer and its proven bound.
+ *
+ * With any weights w~ = w + e, S = sum w and q = sum w~ v / sum w~:   Z - q = -sum e (v - q) / S     (docs/MATH.md, "Identity")
+ * so that every retriever's error in coordinate j has the form
+ *
+ *     osc (high_j - low_j)  +  dev max(high_j - q_j, q_j - low_j)  +  weight extent_j  +  quotient |q_j|
+ *
+ * in the scaled coordinates of geometry.h. This file adds what all of them share: the rounding of centre + q and of the
+ * f32 answer, clipping to the values' range, and the cap max(z - min, max - z).
+ */
+#ifndef HOP_CERTIFICATE_H
+#define HOP_CERTIFICATE_H
+
+#include "core/geometry.h"
+
+typedef struct hop_error_terms {
+    double osc, dev, weight, quotient; /* >= 0; INFINITY: nothing is known, the cap alone holds */
+} hop_error_terms;
+
+/*
+ * Write z (n f32) and return the bound, rounded up and always finite: >= max_j |z_j - Z_j|.
+ * numerator: n scaled numbers, sum w~ u; denominator > 0.
+ */
+double hop_certificate_answer(const hop_geometry *values, const double *numerator, double denominator,
+                              const hop_error_terms *terms, float *z);
+
+/* The answer when nothing is known: the centre of the values, its range as bound. */
+double hop_certificate_fallback(const hop_geometry *values, float *z);
+
+/*
+ * h(T) = (g+1)! sum_{j > g} T^{j-g-1} / j!  for T >= 0, rounded up: e^t - P_g(t) = t^{g+1} h(t)/(g+1)!, h increasing.
+ * INFINITY where it overflows.
+ */
+double hop_certificate_h(unsigned g, double T);
+
+/* What is known of exp's partial sums over the memories at one degree; P_g(t) = sum_{k <= g} t^k / k!. */
+typedef struct hop_partial {
+    unsigned g;
+    double D;                 /* computed mean P_g(t_mu) */
+    double D_error;           /* |D - exact| <= this */
+    double top, top_error;    /* mean t^g/g! (g even) or mean t^{g+1}/(g+1)! (g odd), computed, and its error */
+    double first, first_error;/* mean t_mu (not 0 when the centre is not the mean) */
+    double T, T_abs;
+} hop_partial;
+
+typedef struct hop_truncation {
+    double E;                 /* >= mean |e^t - P_g(t)| */
+    double D_low, D_high;     /* enclose mean e^t; D_low > 0 */
+} hop_truncation;
+
+/*
+ * Certificate T for odd and even degrees. false: this degree has no bound (D <= 0, or E not finite, or D_low <= 0).
+ */
+bool hop_certificate_taylor(const hop_partial *partial, hop_truncation *out);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * cpu.c - CPUID and XCR0. Compiled for the plain machine: it runs before anything is known about the real one.
+ */
+#include "core/cpu.h"
+
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+#include <stdint.h>
+
+/* State the operating system must save: XMM and YMM; for AVX-512 also mask registers and both halves of ZMM. */
+enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6 };
+
+/* Leaf 1 ECX and leaf 7 EBX, from the vendors' manuals. */
+enum { FMA = 1u << 12, OSXSAVE = 1u << 27, AVX = 1u << 28 };
+enum { AVX2 = 1u << 5, AVX512F = 1u << 16, AVX512DQ = 1u << 17, AVX512BW = 1u << 30 };
+static const uint32_t avx512vl = UINT32_C(1) << 31; /* does not fit an int, so not an enumerator */
+
+static bool runs(uint32_t leaf1_ecx, uint32_t leaf7_ebx, uint32_t state)
+{
+    uint32_t eax, ebx, ecx, edx;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || (ecx & leaf1_ecx) != leaf1_ecx)
+        return false;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (ebx & leaf7_ebx) != leaf7_ebx)
+        return false;
+    uint32_t saved, high;
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0)); /* legal: OSXSAVE was among leaf1_ecx */
+    return (saved & state) == state;
+}
+
+bool hop_cpu_runs_avx2(void)
+{
+    return runs(OSXSAVE | AVX | FMA, AVX2, XCR0_AVX);
+}
+
+bool hop_cpu_runs_avx512(void)
+{
+    return runs(OSXSAVE | AVX | FMA, AVX2 | AVX512F | AVX512DQ | AVX512BW | avx512vl, XCR0_AVX512);
+}
+
+#else
+
+bool hop_cpu_runs_avx2(void)
+{
+    return false;
+}
+
+bool hop_cpu_runs_avx512(void)
+{
+    return false;
+}
+
+#endif

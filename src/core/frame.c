@@ -1,0 +1,258 @@
+/*
+ * frame.c - a call's workspace, and one step for a set of rows (frame.h).
+ */
+#include <math.h>
+
+#include "core/checked.h"
+#include "core/kernels.h"
+#include "core/plan.h"
+#include "core/frame.h"
+#include "core/rounding.h"
+#include "core/status.h"
+
+enum { CHUNK_MAX = 1024 };
+
+static size_t carve(size_t *used, size_t n, size_t element)
+{
+    size_t at = *used;
+    *used = at + hop_round_up(n * element, 64);
+    return at;
+}
+
+static size_t lay_out(const hop_model *model, const hop_features *features, size_t L, char *block, hop_frame *out)
+{
+    size_t chunk = L < CHUNK_MAX ? L : CHUNK_MAX, used = 0, batch = hop_dense_batch(model);
+    size_t rows = carve(&used, chunk, sizeof(hop_row));
+    size_t xi = carve(&used, chunk * model->d, sizeof(double));
+    size_t state = carve(&used, chunk * model->d, sizeof(float));
+    size_t active = carve(&used, chunk, sizeof(size_t));
+    size_t pending = carve(&used, chunk, sizeof(size_t));
+    size_t al_rows = carve(&used, chunk, sizeof(hop_al_row));
+    size_t queries = carve(&used, batch, sizeof(hop_query *));
+    size_t sums = carve(&used, batch, sizeof(hop_dense_sums));
+    size_t dense = carve(&used, hop_dense_workspace_bytes(model), 1);
+    size_t al = carve(&used, features ? hop_al_workspace_bytes(features) : 0, 1);
+    if (out) {
+        out->chunk = chunk;
+        out->rows = (hop_row *)(block + rows);
+        out->xi = (double *)(block + xi);
+        out->state = (float *)(block + state);
+        out->active = (size_t *)(block + active);
+        out->pending = (size_t *)(block + pending);
+        out->al_rows = (hop_al_row *)(block + al_rows);
+        out->batch = (const hop_query **)(block + queries);
+        out->sums = (hop_dense_sums *)(block + sums);
+        out->dense_workspace = block + dense;
+        out->al_workspace = block + al;
+    }
+    return used;
+}
+
+size_t hop_frame_bytes(const hop_model *model, const hop_features *features, size_t L)
+{
+    return lay_out(model, features, L, NULL, NULL);
+}
+
+hop_status hop_frame_init(hop_frame *frame, const hop_model *model, const hop_request *request, bool energy_only,
+                          size_t L, void *workspace, size_t workspace_bytes, hop_error *error)
+{
+    const hop_features *features = hop_model_features(model);
+    if (features && hop_frame_bytes(model, features, L) > workspace_bytes)
+        features = NULL; /* adopted since the caller asked for the size */
+    if (hop_frame_bytes(model, features, L) > workspace_bytes)
+        return hop_fail(error, HOP_E_LIMIT, "the workspace has %zu bytes, %zu are needed", workspace_bytes,
+                        hop_frame_bytes(model, features, L));
+    *frame = (hop_frame){.model = model, .features = features, .request = request, .energy_only = energy_only};
+    lay_out(model, features, L, workspace, frame);
+    return HOP_OK;
+}
+
+bool hop_row_energy(const hop_row *row, double beta, double *lse, double *lse_bound, double *energy,
+                    double *energy_bound)
+{
+    const hop_query *query = &row->query;
+    double sum = query->base + row->log_sum;
+    double slack = 8 * HOP_U64 * (fabs(query->base) + fabs(row->log_sum));
+    *lse = sum / beta;
+    *lse_bound = hop_up((row->log_error + query->base_error + slack) / beta + 2 * HOP_U64 * fabs(*lse));
+    *energy = query->half_square - *lse;
+    *energy_bound = hop_up(*lse_bound + query->half_square_error + 2 * HOP_U64 * (query->half_square + fabs(*lse)));
+    return isfinite(*lse) && isfinite(*lse_bound) && isfinite(*energy) && isfinite(*energy_bound);
+}
+
+/* The bound that the request's max_error is about, and whether it holds. */
+static void judge(const hop_frame *frame, hop_row *row, double z_bound)
+{
+    double lse, lse_bound, energy, energy_bound;
+    row->bound = z_bound;
+    if (frame->energy_only) {
+        bool finite = hop_row_energy(row, frame->request->beta, &lse, &lse_bound, &energy, &energy_bound);
+        row->bound = finite ? fmax(lse_bound, energy_bound) : (double)INFINITY;
+    }
+    row->met = row->bound <= frame->request->max_error;
+}
+
+/* log sum e^t without any retriever: within T_abs of log M. */
+static void enclose_log_sum(const hop_frame *frame, hop_row *row)
+{
+    row->log_sum = log((double)frame->model->M);
+    row->log_error = hop_up(row->query.T_abs);
+}
+
+static void answer_nothing(const hop_frame *frame, hop_row *row)
+{
+    enclose_log_sum(frame, row);
+    row->degree = -1;
+    judge(frame, row, row->z ? hop_certificate_fallback(&frame->model->value, row->z) : 0);
+}
+
+static hop_fallback why_not(const hop_frame *frame, const hop_al_row *al, unsigned cap)
+{
+    const hop_query *query = al->query;
+    double widest = al->z ? frame->model->value.widest : 1;
+    for (unsigned g = cap + 1; g <= frame->features->g_max && query->usable; g++)
+        if (widest * hop_al_predict(g, al->sigma, query->T, query->T_abs) <= al->max_error)
+            return HOP_FALLBACK_COST;
+    return HOP_FALLBACK_BOUND;
+}
+
+/* Run the rows through the moments; those not met go to frame->pending. Returns how many. */
+static size_t answer_almost_linear(hop_frame *frame, size_t n)
+{
+    const hop_request *request = frame->request;
+    const hop_model *model = frame->model;
+    bool automatic = request->mode == HOP_AUTO;
+    unsigned cap = automatic ? hop_plan_degree_cap(model, frame->features, n) : frame->features->g_max;
+    for (size_t i = 0; i < n; i++) {
+        hop_row *row = &frame->rows[frame->active[i]];
+        double max_error = frame->energy_only ? request->max_error * request->beta : request->max_error;
+        frame->al_rows[i] = (hop_al_row){.query = &row->query,
+                                         .z = row->z,
+                                         .max_error = max_error,
+                                         .degree_cap = cap,
+                                         .predict = automatic,
+                                         .best_effort = !automatic && request->best_effort};
+    }
+    hop_al_run(model, frame->features, frame->al_rows, n, frame->al_workspace);
+
+    double log_M = log((double)model->M);
+    size_t pending = 0;
+    for (size_t i = 0; i < n; i++) {
+        const hop_al_row *al = &frame->al_rows[i];
+        hop_row *row = &frame->rows[frame->active[i]];
+        row->degree = al->degree;
+        row->bound = al->bound;
+        row->met = false;
+        if (al->degree > 0) {
+            row->log_sum = log_M + (al->log_D_low + al->log_D_high) / 2;
+            row->log_error = hop_up((al->log_D_high - al->log_D_low) / 2 + 4 * HOP_U64 * (1 + fabs(row->log_sum)));
+            judge(frame, row, al->bound);
+        }
+        if (!row->met) {
+            row->fallback = automatic ? why_not(frame, al, cap) : HOP_FALLBACK_NONE;
+            frame->pending[pending++] = frame->active[i];
+        }
+    }
+    return pending;
+}
+
+static void finish_dense(const hop_frame *frame, hop_row *row, const hop_dense_sums *sums, bool f64)
+{
+    hop_error_terms terms;
+    double log_error;
+    hop_dense_terms(frame->model, &row->query, f64, &terms, &log_error);
+    row->degree = 0;
+    if (isfinite(log_error)) {
+        row->log_sum = sums->shift + log(sums->denominator);
+        row->log_error = hop_up(log_error + 4 * HOP_U64 * (fabs(sums->shift) + fabs(row->log_sum) + 1));
+    } else {
+        enclose_log_sum(frame, row);
+    }
+    judge(frame, row,
+          row->z ? hop_certificate_answer(&frame->model->value, sums->numerator, sums->denominator, &terms, row->z) : 0);
+}
+
+/* Whether an f32 pass can meet the request at all; what it leaves to the real bound, hop_certificate_answer() decides. */
+static bool f32_worthwhile(const hop_frame *frame, const hop_row *row)
+{
+    hop_error_terms terms;
+    double log_error, limit = frame->request->max_error;
+    if (!hop_dense_f32_possible(&row->query))
+        return false;
+    hop_dense_terms(frame->model, &row->query, false, &terms, &log_error);
+    if (!isfinite(log_error))
+        return false;
+    return frame->energy_only ? log_error <= limit * frame->request->beta
+                              : terms.osc * frame->model->value.range <= limit;
+}
+
+/* One precision, one kind of shift: the rows of `list` that still want it, in batches. */
+static void dense_pass(hop_frame *frame, const size_t *list, size_t n, bool f64, bool shifted)
+{
+    size_t members[HOP_DENSE_BATCH_MAX], batch = 0;
+    for (size_t i = 0; i <= n; i++) {
+        if (i < n) {
+            hop_row *row = &frame->rows[list[i]];
+            if (!row->met && row->query.usable && hop_dense_needs_shift(&row->query, f64) == shifted &&
+                (f64 || f32_worthwhile(frame, row))) {
+                members[batch] = list[i];
+                frame->batch[batch++] = &row->query;
+            }
+        }
+        if (batch == hop_dense_batch(frame->model) || (i == n && batch)) {
+            hop_dense_run(frame->model, frame->batch, batch, f64, frame->dense_workspace, frame->sums);
+            for (size_t b = 0; b < batch; b++)
+                finish_dense(frame, &frame->rows[members[b]], &frame->sums[b], f64);
+            batch = 0;
+        }
+    }
+}
+
+/* f32 first, f64 for the rows whose f32 bound does not meet. */
+static void answer_dense(hop_frame *frame, const size_t *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        hop_row *row = &frame->rows[list[i]];
+        row->met = false;
+        if (!row->query.usable) {
+            answer_nothing(frame, row);
+            row->degree = 0;
+        }
+    }
+    for (int f64 = 0; f64 < 2; f64++)
+        for (int shifted = 0; shifted < 2; shifted++)
+            dense_pass(frame, list, n, f64, shifted);
+}
+
+void hop_frame_answer(hop_frame *frame, size_t n)
+{
+    const hop_request *request = frame->request;
+    bool scores = request->want & (HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS) && !frame->energy_only;
+    for (size_t i = 0; i < n; i++)
+        frame->rows[frame->active[i]].fallback = HOP_FALLBACK_NONE;
+
+    if (request->mode == HOP_DENSE) {
+        answer_dense(frame, frame->active, n);
+    } else if (frame->features && !scores) {
+        size_t pending = answer_almost_linear(frame, n);
+        if (request->mode == HOP_AUTO)
+            answer_dense(frame, frame->pending, pending);
+        for (size_t i = 0; i < pending && request->mode == HOP_ALMOST_LINEAR; i++) {
+            hop_row *row = &frame->rows[frame->pending[i]];
+            double best = row->bound;
+            if (row->degree > 0 && request->best_effort)
+                continue;
+            answer_nothing(frame, row); /* the range of the values may be all that was asked for */
+            if (!row->met && best < row->bound)
+                row->bound = best; /* not an answer: what to tell the caller it could have */
+        }
+    } else {
+        for (size_t i = 0; i < n; i++)
+            frame->rows[frame->active[i]].fallback =
+                request->mode == HOP_AUTO ? (scores ? HOP_FALLBACK_RETURN : HOP_FALLBACK_BUILDING) : HOP_FALLBACK_NONE;
+        if (request->mode == HOP_AUTO)
+            answer_dense(frame, frame->active, n);
+        for (size_t i = 0; i < n && request->mode == HOP_ALMOST_LINEAR; i++)
+            answer_nothing(frame, &frame->rows[frame->active[i]]);
+    }
+}

@@ -1,0 +1,119 @@
+/*
+ * geometry.c - one pass for ranges and sums, one for the radius. Sums are f64; the centre need not be the exact mean:
+ * every bound holds for whatever centre is stored (docs/MATH.md, "Centring").
+ */
+#include "core/geometry.h"
+
+#include <math.h>
+
+#include "core/alloc.h"
+#include "core/rounding.h"
+#include "core/status.h"
+
+enum { ARRAYS_F64 = 6 };
+
+size_t hop_geometry_bytes(size_t n)
+{
+    return n * (ARRAYS_F64 * sizeof(double) + 2 * sizeof(float));
+}
+
+void hop_geometry_fini(hop_geometry *geometry)
+{
+    hop_aligned_free(geometry->block);
+    *geometry = (hop_geometry){0};
+}
+
+static hop_status measure_rows(hop_geometry *g, const float *rows, size_t n_rows, hop_error *error)
+{
+    double largest_square = 0;
+    for (size_t l = 0; l < g->n; l++) {
+        g->min[l] = INFINITY;
+        g->max[l] = -INFINITY;
+    }
+    for (size_t i = 0; i < n_rows; i++) {
+        const float *row = rows + i * g->n;
+        double square = 0;
+        for (size_t l = 0; l < g->n; l++) {
+            float v = row[l];
+            g->centre[l] += (double)v;
+            g->min[l] = v < g->min[l] ? v : g->min[l];
+            g->max[l] = v > g->max[l] ? v : g->max[l];
+            square += (double)v * (double)v;
+        }
+        if (!isfinite(square)) {
+            for (size_t l = 0; l < g->n; l++)
+                if (!isfinite(row[l]))
+                    return hop_fail_at(error, HOP_E_DOMAIN, (int64_t)i, (int64_t)l,
+                                       "row %zu, column %zu is not a finite f32", i, l);
+        }
+        largest_square = square > largest_square ? square : largest_square;
+    }
+    g->max_l2 = sqrt(largest_square);
+    return HOP_OK;
+}
+
+static void scale_coordinate(hop_geometry *g, size_t l, size_t n_rows)
+{
+    double mean = g->centre[l] / (double)n_rows;
+    double min = (double)g->min[l], max = (double)g->max[l];
+    /* A rounded mean may leave the range by an ulp: where all rows agree, the centre is their value exactly. */
+    g->centre[l] = mean < min ? min : mean > max ? max : mean;
+    double low = (min - g->centre[l]), high = (max - g->centre[l]);
+    double extent = fmax(-low, high);
+    int e = 0;
+    if (extent > 0) {
+        frexp(extent * (1 + 0x1p-50), &e); /* extent < 2^e */
+    }
+    g->scale[l] = ldexp(1.0, e);
+    g->inverse[l] = ldexp(1.0, -e);
+    g->low[l] = low * g->inverse[l] * (1 + 0x1p-51);
+    g->high[l] = high * g->inverse[l] * (1 + 0x1p-51);
+    g->extent[l] = fmax(-g->low[l], g->high[l]);
+    g->max_abs = fmax(g->max_abs, fmax(fabs(min), fabs(max)));
+    g->range = fmax(g->range, max - min);
+    g->widest = fmax(g->widest, g->extent[l] * g->scale[l]);
+}
+
+static void measure_radius(hop_geometry *g, const float *rows, size_t n_rows)
+{
+    double largest_square = 0;
+    for (size_t i = 0; i < n_rows; i++) {
+        const float *row = rows + i * g->n;
+        double square = 0;
+        for (size_t l = 0; l < g->n; l++) {
+            double y = (double)row[l] - g->centre[l];
+            square += y * y;
+        }
+        largest_square = square > largest_square ? square : largest_square;
+    }
+    double n = (double)g->n;
+    g->radius = sqrt(largest_square) * (1 + hop_gamma(n + 8, HOP_U64)) * (1 + 0x1p-48);
+}
+
+hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows, size_t n, hop_error *error)
+{
+    hop_geometry g = {.n = n};
+    double *numbers = hop_array_new(n, ARRAYS_F64 * sizeof(double) + 2 * sizeof(float), 1);
+    if (!numbers)
+        return hop_fail(error, HOP_E_NOMEM, "no memory for the geometry of %zu coordinates", n);
+    g.block = numbers;
+    g.centre = numbers;
+    g.scale = numbers + n;
+    g.inverse = numbers + 2 * n;
+    g.low = numbers + 3 * n;
+    g.high = numbers + 4 * n;
+    g.extent = numbers + 5 * n;
+    g.min = (float *)(numbers + ARRAYS_F64 * n);
+    g.max = g.min + n;
+
+    hop_status status = measure_rows(&g, rows, n_rows, error);
+    if (status != HOP_OK) {
+        hop_geometry_fini(&g);
+        return status;
+    }
+    for (size_t l = 0; l < n; l++)
+        scale_coordinate(&g, l, n_rows);
+    measure_radius(&g, rows, n_rows);
+    *out = g;
+    return HOP_OK;
+}

@@ -1,0 +1,40 @@
+/*
+ * geometry.h - where a set's rows lie: centre, power-of-two scales, ranges and radius of keys or of values.
+ *
+ * A coordinate of a row is seen as  row[l] = centre[l] + scale[l] u[l],  |u[l]| <= 1, scale[l] a power of two, so that
+ * monomials of u neither overflow nor underflow and scaling is exact. low and high enclose u, rounded outward.
+ */
+#ifndef HOP_GEOMETRY_H
+#define HOP_GEOMETRY_H
+
+#include "core/hopfield.h"
+
+typedef struct hop_geometry {
+    size_t n;                     /* coordinates: d for keys, p for values */
+    double *centre;               /* f64 mean of the rows as computed at build; fixed from then on */
+    double *scale, *inverse;      /* 2^e and 2^-e; 1 where all rows agree */
+    double *low, *high, *extent;  /* low <= u <= high, extent = max(|low|, |high|) */
+    float *min, *max;             /* of the stored rows, exact */
+    double radius;                /* >= max over rows of |row - centre| (l2) */
+    double max_abs, max_l2;       /* of the stored rows, as measured (not outward) */
+    double range;                 /* largest max - min */
+    double widest;                /* >= max_l scale[l] extent[l] */
+    void *block;
+} hop_geometry;
+
+/*
+ * Measure n_rows x n f32 rows. Errors: HOP_E_DOMAIN naming row and column of a number that is not finite,
+ * HOP_E_NOMEM. Cost: three passes.
+ */
+HOP_WARN_UNUSED hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
+                                             hop_error *error);
+void hop_geometry_fini(hop_geometry *geometry);
+size_t hop_geometry_bytes(size_t n);
+
+/* u of one row: u[l] = (row[l] - centre[l]) 2^-e, each with relative error 2^-53. */
+static inline double hop_geometry_scaled(const hop_geometry *geometry, const float *row, size_t l)
+{
+    return ((double)row[l] - geometry->centre[l]) * geometry->inverse[l];
+}
+
+#endif

@@ -1,0 +1,308 @@
+/*
+ * hopfield.h - the public face of libhopfield: certified modern-Hopfield retrieval.
+ *
+ *     Z = V softmax(beta Xi^T X)            Hu et al. 2024 (arXiv 2402.04520), eq. (1.2), softmax over memories
+ *     lse(x) = (1/beta) log sum_mu exp(beta <xi_mu, x>),   E(x) = |x|^2/2 - lse(x)                   eq. (1.1)
+ *
+ * Letters are the paper's: d dimension, M memories, L queries, p value dimension, beta inverse temperature,
+ * g degree, r rank. Arrays are patterns-as-rows in C order, which is byte for byte the paper's column-major
+ * d x M: memories are M x d, queries L x d, values M x p, answers L x p.
+ *
+ * The promise: every `error_bound` this library returns is a proven upper bound of
+ * max_j |z_j - z_exact,j|, z_exact in exact arithmetic on the stored f32 data and the query as given,
+ * z the f32 that is returned. docs/MATH.md has the proofs.
+ *
+ * The library opens no files, logs nothing, starts no threads: work is cut into tasks and handed to the
+ * caller's hop_executor. Retrieval allocates nothing: ask for the workspace size, bring an aligned block.
+ * One thread may use one workspace and one answer at a time; a model may be used by any number of threads.
+ */
+#ifndef HOPFIELD_H
+#define HOPFIELD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+#error "hopfield.h uses C11 atomics; include it from C"
+#endif
+
+#if defined(__GNUC__)
+#define HOP_WARN_UNUSED __attribute__((warn_unused_result))
+#else
+#define HOP_WARN_UNUSED
+#endif
+
+/* ---- status and errors ------------------------------------------------------------------------------- */
+
+/* Conditions are for the caller to handle; faults (from HOP_E_NOMEM on) travel up unchanged. */
+typedef enum hop_status {
+    HOP_OK = 0,
+    HOP_E_SHAPE,     /* sizes do not agree */
+    HOP_E_DOMAIN,    /* a value outside its domain: NaN, beta <= 0, a zero norm */
+    HOP_E_LIMIT,     /* over a stated limit */
+    HOP_E_UNMET,     /* max_error cannot be met */
+    HOP_E_FORMAT,    /* malformed bytes */
+    HOP_E_UNKNOWN,   /* a name that does not exist: field, mode, parameter */
+    HOP_E_NOT_FOUND, /* no such set */
+    HOP_E_EXISTS,    /* a precondition on existence or version failed */
+    HOP_E_BUSY,      /* another change of the same thing runs */
+    HOP_E_BUDGET,    /* over the memory budget */
+    HOP_E_CANCELLED, /* superseded or shutting down */
+    HOP_E_NOMEM,
+    HOP_E_IO,
+    HOP_E_INTERNAL
+} hop_status;
+
+/* Stable word of a status: "ok", "shape", "domain", ... Never NULL. */
+const char *hop_status_word(hop_status status);
+
+enum { HOP_ERROR_TEXT_BYTES = 240 };
+
+/*
+ * What went wrong and where. Owned by the caller, last parameter of a function, may be NULL.
+ * The first writer wins. Start from HOP_ERROR_NONE. row, column, byte count from 0; -1: does not apply.
+ */
+typedef struct hop_error {
+    hop_status status;
+    int64_t row, column, byte;
+    double limit, actual;                /* NaN: does not apply */
+    char text[HOP_ERROR_TEXT_BYTES];     /* one sentence, no trailing newline */
+} hop_error;
+
+#define HOP_ERROR_NONE ((hop_error){.row = -1, .column = -1, .byte = -1, .limit = (double)__builtin_nanf(""), \
+                                    .actual = (double)__builtin_nanf("")})
+
+/* ---- executor ---------------------------------------------------------------------------------------- */
+
+/*
+ * run(context, n, task, arg) calls task(arg, i) once for each i < n, in any order, on any threads, and
+ * returns when all are done. width is how many may run at once. NULL instead of an executor: serial.
+ */
+typedef struct hop_executor {
+    void (*run)(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg);
+    void *context;
+    size_t width;
+} hop_executor;
+
+/* ---- machine ----------------------------------------------------------------------------------------- */
+
+/*
+ * Choose kernels once, at the start of the process and before any other call. name: "auto", "reference",
+ * "avx2", "avx512"; NULL reads HOPFIELDD_ISA and falls back to "auto". HOP_E_UNKNOWN: no such name, or
+ * this CPU or OS cannot run it (the kernels in use are then unchanged).
+ */
+HOP_WARN_UNUSED hop_status hop_isa_choose(const char *name, hop_error *error);
+const char *hop_isa_name(void);       /* "reference", "avx2", "avx512": the kernels in use */
+const char *hop_blas_core(void);      /* what OpenBLAS runs on this CPU, for example "SkylakeX" */
+const char *hop_blas_config(void);    /* OpenBLAS's own description of its build */
+
+/* Check the next-size arithmetic and alignment in one place: 64-byte aligned memory, NULL on failure. */
+void *hop_aligned_alloc(size_t bytes);
+void hop_aligned_free(void *block);
+
+/* ---- a model: one frozen memory set ------------------------------------------------------------------ */
+
+typedef enum hop_similarity {
+    HOP_DOT,             /* keys are the memories as given */
+    HOP_COSINE,          /* keys and queries L2-normalised */
+    HOP_CENTERED_COSINE  /* the stored mean subtracted from both first */
+} hop_similarity;
+
+const char *hop_similarity_word(hop_similarity similarity); /* "dot", "cosine", "centered_cosine" */
+HOP_WARN_UNUSED hop_status hop_similarity_parse(const char *word, hop_similarity *out, hop_error *error);
+
+/* Rows a model reads for its whole life. Borrowed: they must outlive the model and not change. */
+typedef struct hop_source {
+    size_t M, d, p;          /* p is ignored where values is NULL */
+    const float *memories;   /* M x d, finite */
+    const float *values;     /* M x p, finite; NULL: values are the memories */
+    hop_similarity similarity;
+} hop_source;
+
+typedef struct hop_model hop_model;
+typedef struct hop_features hop_features; /* feature maps: moments of the centred keys, see moments.h */
+
+/* Progress of a long build. The builder writes permille; any thread may set cancel. */
+typedef struct hop_progress {
+    atomic_uint permille;
+    atomic_bool cancel;
+} hop_progress;
+
+/*
+ * hop_model_new() - measure, transform and pack a set so that dense retrieval can answer.
+ *
+ * Cost: a few passes over the rows, 2 M d f64 operations each; memory hop_model_bytes_estimate().
+ * Errors: HOP_E_SHAPE (M, d or p zero or too large), HOP_E_DOMAIN (NaN or Inf, a zero norm; names row and
+ * column), HOP_E_NOMEM. On success the caller owns *out; hop_model_free() takes NULL.
+ */
+HOP_WARN_UNUSED hop_status hop_model_new(const hop_source *source, const hop_executor *executor, hop_model **out,
+                                         hop_error *error);
+void hop_model_free(hop_model *model);
+
+/* Bytes hop_model_new() will keep beside the source rows. 0: the sizes overflow. */
+size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, hop_similarity similarity);
+
+typedef struct hop_norms {
+    double max_abs, max_l2;   /* of the stored memories as given */
+    double centred_max_l2;    /* rho: largest |xi_mu - c| of the keys in use */
+    double value_range;       /* largest coordinate range of the values */
+} hop_norms;
+
+size_t hop_model_M(const hop_model *model);
+size_t hop_model_d(const hop_model *model);
+size_t hop_model_p(const hop_model *model);
+hop_similarity hop_model_similarity(const hop_model *model);
+hop_norms hop_model_norms(const hop_model *model);
+size_t hop_model_bytes(const hop_model *model); /* held beside the source rows, feature maps excluded */
+
+/*
+ * Feature maps. They depend on neither beta nor tolerance: one set of maps answers every query up to its
+ * degree. hop_features_default_degree() is the largest degree whose maps are at most as large as the
+ * memories themselves (never below 1 MiB), and whose build stays within 6e10 multiply-adds; 0 where none is.
+ */
+unsigned hop_features_default_degree(const hop_model *model);
+size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree); /* SIZE_MAX: overflow */
+uint64_t hop_rank(size_t d, unsigned g);          /* r = C(d+g, g), Lemma A.3; UINT64_MAX: overflow */
+
+/*
+ * hop_features_build() - S_alpha = (1/M) sum_mu y_mu^alpha (1, w_mu) for |alpha| <= max_degree (+1 scalar).
+ * Cost: about M C(d+g+1, g+1) f64 multiply-adds (values = keys), more with values.
+ * Errors: HOP_E_LIMIT (degree or rank), HOP_E_NOMEM, HOP_E_CANCELLED. progress may be NULL.
+ */
+HOP_WARN_UNUSED hop_status hop_features_build(const hop_model *model, unsigned max_degree,
+                                              const hop_executor *executor, hop_progress *progress,
+                                              hop_features **out, hop_error *error);
+void hop_features_free(hop_features *features);
+unsigned hop_features_max_degree(const hop_features *features);
+uint64_t hop_features_rank(const hop_features *features); /* r(d, max_degree) */
+size_t hop_features_bytes(const hop_features *features);
+
+/* Give the model its feature maps, once: ownership moves, queries see them from the next call on. */
+void hop_model_adopt_features(hop_model *model, hop_features *features);
+const hop_features *hop_model_features(const hop_model *model); /* NULL while there are none */
+
+/* ---- retrieval --------------------------------------------------------------------------------------- */
+
+typedef enum hop_mode { HOP_AUTO, HOP_DENSE, HOP_ALMOST_LINEAR } hop_mode;
+
+const char *hop_mode_word(hop_mode mode); /* "auto", "dense", "almost_linear" */
+HOP_WARN_UNUSED hop_status hop_mode_parse(const char *word, hop_mode *out, hop_error *error);
+
+/* Why `auto` sent a row to dense. */
+typedef enum hop_fallback {
+    HOP_FALLBACK_NONE,     /* it did not */
+    HOP_FALLBACK_BOUND,    /* no degree of the feature maps meets max_error */
+    HOP_FALLBACK_COST,     /* dense is predicted cheaper */
+    HOP_FALLBACK_BUILDING, /* feature maps are not ready, or there are none */
+    HOP_FALLBACK_RETURN    /* something asked for needs every score */
+} hop_fallback;
+
+const char *hop_fallback_word(hop_fallback fallback); /* NULL for HOP_FALLBACK_NONE */
+
+enum {
+    HOP_WANT_ENERGY = 1u << 0,      /* energy, energy_bound */
+    HOP_WANT_LOG_SUM_EXP = 1u << 1, /* log_sum_exp, log_sum_exp_bound */
+    HOP_WANT_TOP = 1u << 2,         /* the `top` heaviest memories: top_id, top_weight */
+    HOP_WANT_SUPPORT = 1u << 3,     /* 1 / sum_mu p_mu^2 */
+    HOP_WANT_WEIGHTS = 1u << 4,     /* all of p, L x M */
+    HOP_WANT_STEPS = 1u << 5        /* steps taken */
+};
+
+enum { HOP_STEPS_MAX = 64 };
+
+typedef struct hop_request {
+    double beta;        /* > 0, finite, f64 and never narrowed */
+    double max_error;   /* >= 0, absolute, in the values' unit; INFINITY: no promise asked */
+    hop_mode mode;
+    bool best_effort;   /* answer rows whose bound exceeds max_error; the bound says so */
+    unsigned steps;     /* 1..HOP_STEPS_MAX; more than 1 needs p = d */
+    double tolerance;   /* >= 0: a row stops when its max-norm change is below it */
+    unsigned want;      /* HOP_WANT_* */
+    size_t top;         /* rows of top_id/top_weight; clipped to M by the caller */
+} hop_request;
+
+/*
+ * The caller's arrays; those not wanted may be NULL. Contents are defined only after HOP_OK.
+ * error_bound is rounded up and always finite. degree 0 means dense, -1 that a certified mode had no degree with
+ * a bound and best_effort answered the mean of the values with its range as bound. energy, log_sum_exp, top,
+ * support and weights refer to the state before the last step taken (for one step: to the query).
+ */
+typedef struct hop_answer {
+    float *z;                 /* L x p */
+    double *error_bound;      /* L */
+    int *degree;              /* L */
+    hop_fallback *fallback;   /* L */
+    double *energy, *energy_bound, *log_sum_exp, *log_sum_exp_bound; /* L each */
+    uint64_t *top_id;         /* L x top, heaviest first, ties to the lower id */
+    double *top_weight;       /* L x top */
+    double *support;          /* L */
+    float *weights;           /* L x M */
+    unsigned *steps;          /* L */
+} hop_answer;
+
+/*
+ * Bytes of workspace for a call with at most L queries (any mode, any options). 0: the sizes overflow. Feature maps
+ * that are adopted between this call and the next one may want more: a call that finds too little for them
+ * answers as if they were not there yet (HOP_FALLBACK_BUILDING).
+ */
+size_t hop_retrieve_workspace_bytes(const hop_model *model, size_t L);
+
+/*
+ * hop_retrieve() - L queries to L answers: the front door.
+ *
+ * x          L x d, row-major, as given by the client (before the similarity's transform)
+ * workspace  workspace_bytes >= hop_retrieve_workspace_bytes(model, L) bytes, 64-byte aligned
+ *
+ * Errors: HOP_E_DOMAIN (beta, max_error, tolerance, a query that is not finite, a zero norm), HOP_E_SHAPE (L = 0,
+ * steps with p != d), HOP_E_LIMIT (steps), HOP_E_UNMET (a row's bound exceeds max_error and best_effort is
+ * off: row, actual = the bound, limit = max_error). almost_linear without maps is HOP_E_UNMET too; almost_linear with
+ * top, support or weights is HOP_E_DOMAIN.
+ * Cost: dense 4 d M flops and M exp a row; almost_linear about 4 C(d+g+1, g+1) f64 flops a row, whatever M.
+ * Allocates nothing, takes no locks; one thread: cut L into pieces to use more.
+ */
+HOP_WARN_UNUSED hop_status hop_retrieve(const hop_model *model, const hop_request *request, size_t L,
+                                        const float *x, void *workspace, size_t workspace_bytes,
+                                        const hop_answer *answer, hop_error *error);
+
+/*
+ * hop_energy() - log-sum-exp and energy with bounds, no retrieval. max_error bounds log_sum_exp_bound and
+ * energy_bound (both in the energy's unit). Fills degree, fallback and the four energy arrays only.
+ * Same errors, workspace and threads as hop_retrieve(); steps, tolerance, top and want are ignored.
+ */
+HOP_WARN_UNUSED hop_status hop_energy(const hop_model *model, const hop_request *request, size_t L, const float *x,
+                                      void *workspace, size_t workspace_bytes, const hop_answer *answer,
+                                      hop_error *error);
+
+/* ---- plan -------------------------------------------------------------------------------------------- */
+
+enum { HOP_PLAN_CANDIDATES = 32 };
+
+/* One way to answer a row. */
+typedef struct hop_candidate {
+    int degree;               /* 0: dense */
+    double predicted_seconds; /* per query */
+    double predicted_bound;   /* an estimate, not a promise; INFINITY: none expected */
+    bool meets;               /* predicted_bound <= max_error */
+} hop_candidate;
+
+typedef struct hop_plan {
+    hop_mode mode;            /* HOP_DENSE or HOP_ALMOST_LINEAR */
+    int degree;               /* of the chosen candidate */
+    hop_fallback fallback;
+    double predicted_seconds;
+    double radius;            /* T_abs: proven upper bound of max_mu |t_mu| */
+    size_t n;                 /* candidates[0] is dense */
+    hop_candidate candidates[HOP_PLAN_CANDIDATES];
+} hop_plan;
+
+/* What `auto` would do for each row, without doing it. Errors as hop_retrieve(). plans: L of them. */
+HOP_WARN_UNUSED hop_status hop_plan_queries(const hop_model *model, const hop_request *request, size_t L,
+                                            const float *x, void *workspace, size_t workspace_bytes,
+                                            hop_plan *plans, hop_error *error);
+
+/* Predicted seconds for the whole request on this machine, for admission; an estimate. */
+double hop_predict_seconds(const hop_model *model, const hop_request *request, size_t L);
+
+#endif

@@ -1,0 +1,104 @@
+/*
+ * kernels.h - the table of numeric kernels: contracts here, one implementation a machine.
+ *
+ * kernels_ref.c is complete and readable; hop_kernels_init() starts from it and overwrites the entries that a
+ * better machine has. Kernels return void, allocate nothing and assert their preconditions: their callers have
+ * checked. Tails are part of the kernel: every count from 0 on is legal unless said otherwise.
+ *
+ * Floating point is strict: round to nearest, no reassociation beyond what a contract's `depth` allows.
+ */
+#ifndef HOP_KERNELS_H
+#define HOP_KERNELS_H
+
+#include <stddef.h>
+
+enum {
+    HOP_PANEL = 64,       /* memories of one panel */
+    HOP_COLUMNS = 16,     /* value rows of a panel are padded to a multiple of this many f32 (and f64) */
+    HOP_LANES = 8,        /* queries evaluated side by side by the almost-linear retriever */
+    HOP_DEPTH_F32 = 128,  /* most roundings in f32 on the way of one weight or product into N or D */
+};
+
+/*
+ * Proven relative errors of the kernels' exp (docs/MATH.md, "exp"), for arguments in [-87, 88] (f32) and
+ * [-708, 709] (f64); below that range the result is within 2^-126 (f32), 2^-1022 (f64) of the truth, and >= 0.
+ */
+#define HOP_EXP_F32_ERROR 0x1p-21
+#define HOP_EXP_F64_ERROR 0x1p-49
+
+/*
+ * One panel of at most HOP_PANEL memories against L queries. For q < L, m < count:
+ *
+ *     t = sum_l keys[l][m] x[q][l] - shift[q]          d + 1 roundings at most, in any order
+ *     e = exp(t)                                       relative error as above
+ *     D[q] += e                                        f32 within a panel, f64 across panels
+ *     N[q][j] += e values[m][j]      j < columns       likewise
+ *
+ * keys    d x HOP_PANEL: coordinate l of memory m at keys[l * HOP_PANEL + m]; columns m >= count hold 0
+ * values  HOP_PANEL x columns, row-major; rows m >= count hold 0; columns is a multiple of HOP_COLUMNS
+ * x       L x d, row-major
+ * shift   L; NULL means 0 for all. With shift NULL the caller promises |t| <= 88
+ * D       L, N  L x columns: f64, added to
+ * scratch hop_kernels.scratch_bytes bytes, 64-byte aligned
+ *
+ * Padding memories (m >= count) contribute exactly nothing. t may be any finite number or -inf when shift is given
+ * (e of t < -87 may be anything in [0, 2^-126]); t > 88 does not occur.
+ */
+typedef struct hop_panel_f32 {
+    size_t d, L, count, columns;
+    const float *keys, *values, *x, *shift;
+    double *D, *N;
+    void *scratch;
+} hop_panel_f32;
+
+/* The same in f64: keys, values, x, shift f64; all accumulation f64; with shift NULL |t| <= 700. */
+typedef struct hop_panel_f64 {
+    size_t d, L, count, columns;
+    const double *keys, *values, *x, *shift;
+    double *D, *N;
+    void *scratch;
+} hop_panel_f64;
+
+typedef struct hop_kernels {
+    const char *isa;
+    size_t scratch_bytes;
+
+    void (*panel_f32)(const hop_panel_f32 *panel);
+    void (*panel_f64)(const hop_panel_f64 *panel);
+
+    /*
+     * top[q] = max(top[q], max_{m < count} t), t = sum_l keys[l][m] x[q][l] with the very roundings that the panel
+     * kernel of the same table makes before it subtracts shift (so that no t - top is ever positive).
+     */
+    void (*max_f32)(const hop_panel_f32 *panel, float *top);
+    void (*max_f64)(const hop_panel_f64 *panel, double *top);
+
+    /* scores[q * HOP_PANEL + m] = t as above, for m < count; the rest undefined. */
+    void (*scores_f64)(const hop_panel_f64 *panel, double *scores);
+
+    /*
+     * Sweeps over monomials of HOP_LANES queries side by side: arrays are n x HOP_LANES, row-major, 64-byte aligned;
+     * xi and sum are HOP_LANES numbers. Each element sees one multiplication and one addition (fused or not); sums run
+     * over i in any order.
+     *
+     * lanes_extend:   out[i] = xi * m[i]
+     * lanes_dot:      sum += sum_i a[i] m[i]                            a: n numbers, the same for all lanes
+     * lanes_spread:   adjoint[i] += xi * a[i]                           a: n numbers
+     * lanes_reverse:  adjoint[i] += xi * next[i];  sum += sum_i next[i] m[i]
+     */
+    void (*lanes_extend)(size_t n, const double *xi, const double *m, double *out);
+    void (*lanes_dot)(size_t n, const double *a, const double *m, double *sum);
+    void (*lanes_spread)(size_t n, const double *xi, const double *a, double *adjoint);
+    void (*lanes_reverse)(size_t n, const double *xi, const double *next, const double *m, double *adjoint, double *sum);
+} hop_kernels;
+
+/* One table a machine. A table other than the reference may be used only where cpu.h says so. */
+extern const hop_kernels hop_kernels_reference;
+#if defined(__x86_64__)
+extern const hop_kernels hop_kernels_avx2, hop_kernels_avx512;
+#endif
+
+/* The kernels in use: chosen by hop_isa_choose(), or at first use. Safe from any thread. */
+const hop_kernels *hop_kernels_get(void);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * kernels_avx512.c - the vector kernels for AVX-512 (F, VL, DQ, BW): 32 registers of 16 f32 or 8 f64.
+ * The shapes are in kernels_simd.h; what is proved about exp is in docs/MATH.md. Compiled with this machine's flags:
+ * nothing here may run before cpu.c has said that the machine can.
+ */
+#include <immintrin.h>
+#include <stddef.h>
+
+/* Keeps the compiler from loading v again at each use, which would make the loops wait for the load ports. */
+#define SIMD_IN_REGISTER(v) __asm__("" : "+v"(v))
+
+/* ---- f32 ------------------------------------------------------------------------------------------------- */
+
+typedef __m512 vec_f32;
+
+static inline vec_f32 zero_f32(void) { return _mm512_setzero_ps(); }
+static inline vec_f32 load_f32(const float *at) { return _mm512_loadu_ps(at); }
+static inline void store_f32(float *at, vec_f32 v) { _mm512_storeu_ps(at, v); }
+static inline vec_f32 splat_f32(const float *at) { return _mm512_set1_ps(*at); }
+static inline vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vec_f32 fnma_f32(vec_f32 a, vec_f32 b, vec_f32 c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline vec_f32 add_f32(vec_f32 a, vec_f32 b) { return _mm512_add_ps(a, b); }
+static inline vec_f32 sub_f32(vec_f32 a, vec_f32 b) { return _mm512_sub_ps(a, b); }
+static inline vec_f32 max_f32(vec_f32 a, vec_f32 b) { return _mm512_max_ps(a, b); }
+static inline float largest_f32(vec_f32 v) { return _mm512_reduce_max_ps(v); }
+
+static inline vec_f32 scale_f32(vec_f32 p, vec_f32 y, vec_f32 n)
+{
+    (void)y;
+    return _mm512_scalef_ps(p, n);
+}
+
+static inline vec_f32 where_least_f32(vec_f32 t, vec_f32 low, vec_f32 v)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(t, low, _CMP_GE_OQ), v);
+}
+
+static inline vec_f32 first_lanes_f32(vec_f32 v, int n, vec_f32 other)
+{
+    __mmask16 first = n >= 16 ? (__mmask16)0xffff : n <= 0 ? (__mmask16)0 : (__mmask16)((1u << n) - 1);
+    return _mm512_mask_mov_ps(other, first, v);
+}
+
+/* Converting from memory spares the shuffle that widening a register takes. */
+static inline void widen_add_f32(const float *sum, size_t n, double *N)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        __m512d wide = _mm512_cvtps_pd(_mm256_loadu_ps(sum + i));
+        _mm512_storeu_pd(N + i, _mm512_add_pd(_mm512_loadu_pd(N + i), wide));
+    }
+}
+
+static inline void totals_add_f32(size_t n, const vec_f32 *v, double *D)
+{
+    for (size_t i = 0; i < n; i++)
+        D[i] += (double)_mm512_reduce_add_ps(v[i]);
+}
+
+#define SIMD_REAL float
+#define SIMD_PANEL hop_panel_f32
+#define SIMD_NAME(x) x##_f32
+#define SIMD_WIDTH 16
+#define SIMD_SLOTS 4
+#include "core/kernels_simd.h"
+
+/* ---- f64 ------------------------------------------------------------------------------------------------- */
+
+typedef __m512d vec_f64;
+
+static inline vec_f64 zero_f64(void) { return _mm512_setzero_pd(); }
+static inline vec_f64 load_f64(const double *at) { return _mm512_loadu_pd(at); }
+static inline void store_f64(double *at, vec_f64 v) { _mm512_storeu_pd(at, v); }
+static inline vec_f64 splat_f64(const double *at) { return _mm512_set1_pd(*at); }
+static inline vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) { return _mm512_fmadd_pd(a, b, c); }
+static inline vec_f64 fnma_f64(vec_f64 a, vec_f64 b, vec_f64 c) { return _mm512_fnmadd_pd(a, b, c); }
+static inline vec_f64 add_f64(vec_f64 a, vec_f64 b) { return _mm512_add_pd(a, b); }
+static inline vec_f64 sub_f64(vec_f64 a, vec_f64 b) { return _mm512_sub_pd(a, b); }
+static inline vec_f64 mul_f64(vec_f64 a, vec_f64 b) { return _mm512_mul_pd(a, b); }
+static inline vec_f64 max_f64(vec_f64 a, vec_f64 b) { return _mm512_max_pd(a, b); }
+static inline double largest_f64(vec_f64 v) { return _mm512_reduce_max_pd(v); }
+
+static inline vec_f64 scale_f64(vec_f64 p, vec_f64 y, vec_f64 n)
+{
+    (void)y;
+    return _mm512_scalef_pd(p, n);
+}
+
+static inline vec_f64 where_least_f64(vec_f64 t, vec_f64 low, vec_f64 v)
+{
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(t, low, _CMP_GE_OQ), v);
+}
+
+static inline vec_f64 first_lanes_f64(vec_f64 v, int n, vec_f64 other)
+{
+    __mmask8 first = n >= 8 ? (__mmask8)0xff : n <= 0 ? (__mmask8)0 : (__mmask8)((1u << n) - 1);
+    return _mm512_mask_mov_pd(other, first, v);
+}
+
+static inline void widen_add_f64(const double *sum, size_t n, double *N)
+{
+    for (size_t i = 0; i < n; i += 8)
+        _mm512_storeu_pd(N + i, _mm512_add_pd(_mm512_loadu_pd(N + i), _mm512_loadu_pd(sum + i)));
+}
+
+static inline void totals_add_f64(size_t n, const vec_f64 *v, double *D)
+{
+    for (size_t i = 0; i < n; i++)
+        D[i] += _mm512_reduce_add_pd(v[i]);
+}
+
+#define SIMD_REAL double
+#define SIMD_PANEL hop_panel_f64
+#define SIMD_NAME(x) x##_f64
+#define SIMD_WIDTH 8
+#define SIMD_SLOTS 4
+#define SIMD_LANES
+#include "core/kernels_simd.h"
+
+const hop_kernels hop_kernels_avx512 = {
+    .isa = "avx512",
+    .scratch_bytes = (size_t)scratch_bytes_f64 > (size_t)scratch_bytes_f32 ? scratch_bytes_f64 : scratch_bytes_f32,
+    .panel_f32 = panel_f32,
+    .panel_f64 = panel_f64,
+    .max_f32 = top_f32,
+    .max_f64 = top_f64,
+    .scores_f64 = scores_f64,
+    .lanes_extend = lanes_extend,
+    .lanes_dot = lanes_dot,
+    .lanes_spread = lanes_spread,
+    .lanes_reverse = lanes_reverse,
+};

@@ -1,0 +1,328 @@
+/*
+ * moments.c - building the sums. A block of memories is laid side by side ([monomial][memory]); degree k's sums are the
+ * product of degree k-1's monomials with the block's coordinates, taken block of variables by block of variables so that
+ * each monomial is summed once, by matrix products (blas.h).
+ */
+#include "core/moments.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/blas.h"
+#include "core/checked.h"
+#include "core/status.h"
+
+enum { BLOCK_MAX = 256, BLOCK_MIN = 16, BLOCK_BYTES = 4 << 20, DEFAULT_BYTES_FLOOR = 1 << 20, DEFAULT_DEGREE_MAX = 12 };
+
+#define DEFAULT_BUILD_MADDS 6e10
+
+unsigned hop_features_max_degree(const hop_features *features)
+{
+    return features->g_max;
+}
+
+uint64_t hop_features_rank(const hop_features *features)
+{
+    return hop_rank(features->index.d, features->g_max);
+}
+
+size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree)
+{
+    uint64_t scalar = hop_rank(model->d, max_degree + 1), r = hop_rank(model->d, max_degree);
+    size_t rows, cells, bytes;
+    if (scalar > INT_MAX || !hop_mul_size((size_t)r, model->shared ? 0 : model->p, &rows) ||
+        !hop_add_size((size_t)scalar, rows, &cells) || !hop_mul_size(cells, sizeof(double), &bytes))
+        return SIZE_MAX;
+    return bytes;
+}
+
+size_t hop_features_bytes(const hop_features *features)
+{
+    const hop_multiindex *index = &features->index;
+    size_t rows = features->A ? index->start[features->g_max + 1] * features->p : 0;
+    return (index->start[features->g_max + 2] + rows) * sizeof(double);
+}
+
+unsigned hop_features_default_degree(const hop_model *model)
+{
+    size_t memories = model->M * model->d * sizeof(float);
+    size_t budget = memories > DEFAULT_BYTES_FLOOR ? memories : DEFAULT_BYTES_FLOOR;
+    unsigned g = 0;
+    while (g < DEFAULT_DEGREE_MAX) {
+        size_t bytes = hop_features_bytes_estimate(model, g + 1);
+        if (bytes > budget || (double)bytes / sizeof(double) * (double)model->M > DEFAULT_BUILD_MADDS)
+            break;
+        g++;
+    }
+    return g;
+}
+
+void hop_features_free(hop_features *features)
+{
+    if (!features)
+        return;
+    hop_multiindex_fini(&features->index);
+    hop_aligned_free(features->a);
+    hop_aligned_free(features->A);
+    hop_aligned_free(features);
+}
+
+/* One task's share of the memories and its own sums. */
+typedef struct share {
+    size_t first, last;
+    double *sums;      /* degree k >= 1, block v: [count][v + 1] products, laid out by sums_offset */
+    double *A;         /* r x p, or NULL */
+    double *u;         /* d x block */
+    double *w;         /* p x block, or NULL */
+    double *monomials; /* r(d, g_max) x block */
+} share;
+
+typedef struct build {
+    const hop_model *model;
+    const hop_multiindex *index;
+    unsigned g;
+    size_t block;
+    size_t n_sums;
+    share *shares;
+    size_t n_shares;
+    hop_progress *progress;
+    atomic_size_t done;
+} build;
+
+/*
+ * Sums of degree k + 1 from degree k's monomials: those of block v (smallest variable v) are multiplied by u_0..u_v.
+ * Degree 0 (the constant) is multiplied by all of them.
+ */
+static size_t widths_before(const hop_multiindex *index, unsigned k, size_t v)
+{
+    size_t cells = 0;
+    for (size_t b = 0; b < v; b++)
+        cells += (hop_multiindex_offset(index, k, b + 1) - hop_multiindex_offset(index, k, b)) * (b + 1);
+    return cells;
+}
+
+static size_t degree_cells(const hop_multiindex *index, unsigned k)
+{
+    return k ? widths_before(index, k, index->d) : index->d;
+}
+
+static size_t load_block(const build *b, const share *s, size_t from)
+{
+    const hop_model *model = b->model;
+    size_t n = s->last - from < b->block ? s->last - from : b->block, d = model->d, p = model->p;
+    for (size_t m = 0; m < n; m++) {
+        const float *key = model->keys + (from + m) * d, *value = model->values + (from + m) * p;
+        for (size_t l = 0; l < d; l++)
+            s->u[l * b->block + m] = hop_geometry_scaled(&model->key, key, l);
+        for (size_t j = 0; s->w && j < p; j++)
+            s->w[j * b->block + m] = hop_geometry_scaled(&model->value, value, j);
+        s->monomials[m] = 1;
+    }
+    return n;
+}
+
+static void extend_monomials(const build *b, const share *s, unsigned k, size_t n)
+{
+    const hop_multiindex *index = b->index;
+    const double *before = s->monomials + index->start[k - 1] * b->block;
+    double *out = s->monomials + index->start[k] * b->block;
+    for (size_t i = 0; i < index->d; i++) {
+        const double *from = before + hop_multiindex_offset(index, k - 1, i) * b->block, *u = s->u + i * b->block;
+        for (size_t c = hop_multiindex_suffix(index, k - 1, i); c > 0; c--, from += b->block, out += b->block)
+            for (size_t m = 0; m < n; m++)
+                out[m] = u[m] * from[m];
+    }
+}
+
+static void add_products(const build *b, const share *s, unsigned k, size_t n, double *sums)
+{
+    const hop_multiindex *index = b->index;
+    const double *monomials = s->monomials + index->start[k] * b->block;
+    if (k == 0) {
+        hop_gemm_nt(1, index->d, n, monomials, b->block, s->u, b->block, sums, index->d);
+        return;
+    }
+    for (size_t v = 0; v < index->d; v++) {
+        size_t from = hop_multiindex_offset(index, k, v), count = hop_multiindex_offset(index, k, v + 1) - from;
+        hop_gemm_nt(count, v + 1, n, monomials + from * b->block, b->block, s->u, b->block, sums, v + 1);
+        sums += count * (v + 1);
+    }
+}
+
+static void report(build *b, size_t rows)
+{
+    if (!b->progress)
+        return;
+    size_t done = atomic_fetch_add_explicit(&b->done, rows, memory_order_relaxed) + rows;
+    atomic_store_explicit(&b->progress->permille, (unsigned)(done * 1000 / b->model->M), memory_order_relaxed);
+}
+
+static bool cancelled(const build *b)
+{
+    return b->progress && atomic_load_explicit(&b->progress->cancel, memory_order_relaxed);
+}
+
+static void sum_share(void *arg, size_t i)
+{
+    build *b = arg;
+    const share *s = b->shares + i;
+    size_t r = b->index->start[b->g + 1];
+    for (size_t from = s->first; from < s->last && !cancelled(b); from += b->block) {
+        size_t n = load_block(b, s, from);
+        double *sums = s->sums;
+        for (unsigned k = 0; k <= b->g; k++) {
+            if (k)
+                extend_monomials(b, s, k, n);
+            add_products(b, s, k, n, sums);
+            sums += degree_cells(b->index, k);
+        }
+        if (s->A)
+            hop_gemm_nt(r, b->model->p, n, s->monomials, b->block, s->w, b->block, s->A, b->model->p);
+        report(b, n);
+    }
+}
+
+/* a_alpha from the products of the first share, all shares added: (i, c) of degree k+1 is product (c, i) of degree k. */
+static void gather(const build *b, const double *factorials, double *a)
+{
+    const hop_multiindex *index = b->index;
+    const double *sums = b->shares[0].sums;
+    double M = (double)b->model->M;
+    a[0] = 1;
+    for (unsigned k = 0; k <= b->g; k++) {
+        size_t at = index->start[k + 1];
+        for (size_t i = 0; i < index->d; i++) {
+            if (k == 0) {
+                a[at] = sums[i] / M * factorials[at];
+                at++;
+                continue;
+            }
+            const double *block = sums + widths_before(index, k, i);
+            for (size_t v = i; v < index->d; v++) {
+                size_t count = hop_multiindex_offset(index, k, v + 1) - hop_multiindex_offset(index, k, v);
+                for (size_t c = 0; c < count; c++, at++)
+                    a[at] = block[c * (v + 1) + i] / M * factorials[at];
+                block += count * (v + 1);
+            }
+        }
+        sums += degree_cells(index, k);
+    }
+}
+
+static bool share_init(const build *b, share *s, size_t i)
+{
+    const hop_model *model = b->model;
+    size_t chunk = (model->M + b->n_shares - 1) / b->n_shares, r = b->index->start[b->g + 1];
+    s->first = i * chunk < model->M ? i * chunk : model->M;
+    s->last = model->M - s->first < chunk ? model->M : s->first + chunk;
+    s->sums = hop_array_new(b->n_sums, 1, sizeof(double));
+    s->u = hop_array_new(model->d, b->block, sizeof(double));
+    s->monomials = hop_array_new(r, b->block, sizeof(double));
+    if (!model->shared) {
+        s->A = hop_array_new(r, model->p, sizeof(double));
+        s->w = hop_array_new(model->p, b->block, sizeof(double));
+    }
+    return s->sums && s->u && s->monomials && (model->shared || (s->A && s->w));
+}
+
+static void shares_free(build *b)
+{
+    for (size_t i = 0; b->shares && i < b->n_shares; i++) {
+        share *s = b->shares + i;
+        hop_aligned_free(s->sums);
+        hop_aligned_free(s->A);
+        hop_aligned_free(s->u);
+        hop_aligned_free(s->w);
+        hop_aligned_free(s->monomials);
+    }
+    hop_aligned_free(b->shares);
+}
+
+/* Rows of a block: monomials of it stay in cache, matrix products stay long enough. */
+static size_t block_rows(size_t r)
+{
+    size_t rows = (size_t)BLOCK_BYTES / sizeof(double) / r & ~(size_t)15;
+    return rows < BLOCK_MIN ? BLOCK_MIN : rows > BLOCK_MAX ? BLOCK_MAX : rows;
+}
+
+static hop_status sum_all(build *b, hop_features *features, const hop_executor *executor, hop_error *error)
+{
+    const hop_multiindex *index = b->index;
+    size_t r = index->start[b->g + 1], width = executor && executor->width ? executor->width : 1;
+    b->block = block_rows(r);
+    b->n_shares = b->model->M / b->block < width ? 1 : width;
+    for (unsigned k = 0; k <= b->g; k++)
+        b->n_sums += degree_cells(index, k);
+    b->shares = hop_array_new(b->n_shares, 1, sizeof(share));
+    bool fits = b->shares != NULL;
+    for (size_t i = 0; fits && i < b->n_shares; i++)
+        fits = share_init(b, b->shares + i, i);
+    double *factorials = hop_array_new(index->start[b->g + 2], 1, sizeof(double) + 1);
+    if (!fits || !factorials) {
+        hop_aligned_free(factorials);
+        return hop_fail(error, HOP_E_NOMEM, "no memory to build feature maps of degree %u", b->g);
+    }
+
+    if (b->n_shares > 1)
+        executor->run(executor->context, b->n_shares, sum_share, b);
+    else
+        sum_share(b, 0);
+
+    if (cancelled(b)) {
+        hop_aligned_free(factorials);
+        return hop_fail(error, HOP_E_CANCELLED, "the build of feature maps was cancelled");
+    }
+    share *all = b->shares;
+    for (size_t i = 1; i < b->n_shares; i++) {
+        for (size_t c = 0; c < b->n_sums; c++)
+            all->sums[c] += b->shares[i].sums[c];
+        for (size_t c = 0; all->A && c < r * b->model->p; c++)
+            all->A[c] += b->shares[i].A[c];
+    }
+    hop_multiindex_factorials(index, factorials, (unsigned char *)(factorials + index->start[b->g + 2]));
+    gather(b, factorials, features->a);
+    for (size_t alpha = 0; all->A && alpha < r; alpha++)
+        for (size_t j = 0; j < features->p; j++)
+            features->A[alpha * features->p + j] =
+                all->A[alpha * features->p + j] / (double)b->model->M * factorials[alpha];
+    hop_aligned_free(factorials);
+
+    /* A monomial of degree g + 1 holds 2 (g + 1) roundings; its sum block, blocks and shares; then / M, / alpha! */
+    double blocks = (double)b->model->M / (double)b->block / (double)b->n_shares + 2;
+    features->build_roundings = 2.0 * (b->g + 2) + (double)b->block + blocks + (double)b->n_shares + b->g + 8;
+    return HOP_OK;
+}
+
+hop_status hop_features_build(const hop_model *model, unsigned max_degree, const hop_executor *executor,
+                              hop_progress *progress, hop_features **out, hop_error *error)
+{
+    if (max_degree < 1 || max_degree >= HOP_DEGREE_MAX || hop_features_bytes_estimate(model, max_degree) == SIZE_MAX)
+        return hop_fail(error, HOP_E_LIMIT, "max_degree %u is out of range for d = %zu", max_degree, model->d);
+    hop_features *features = hop_array_new(1, 1, sizeof *features);
+    if (!features)
+        return hop_fail(error, HOP_E_NOMEM, "no memory for feature maps");
+    features->g_max = max_degree;
+    features->p = model->p;
+    hop_status status = hop_multiindex_init(&features->index, model->d, max_degree + 1, error);
+    if (status == HOP_OK) {
+        features->a = hop_array_new(features->index.start[max_degree + 2], 1, sizeof(double));
+        if (!model->shared)
+            features->A = hop_array_new(features->index.start[max_degree + 1], model->p, sizeof(double));
+        if (!features->a || (!model->shared && !features->A))
+            status = hop_fail(error, HOP_E_NOMEM, "no memory for feature maps of degree %u", max_degree);
+    }
+    if (status == HOP_OK) {
+        build b = {.model = model, .index = &features->index, .g = max_degree, .progress = progress};
+        status = sum_all(&b, features, executor, error);
+        shares_free(&b);
+    }
+    if (status != HOP_OK) {
+        hop_features_free(features);
+        return status;
+    }
+    if (progress)
+        atomic_store_explicit(&progress->permille, 1000, memory_order_relaxed);
+    *out = features;
+    return HOP_OK;
+}
