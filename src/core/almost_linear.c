@@ -167,10 +167,20 @@ static double evaluation_gamma(const sweep *s, unsigned g, const hop_query *quer
     return hop_gamma(n, HOP_U64);
 }
 
+/* Where a lane stands. */
+typedef struct lane {
+    hop_al_row *row;
+    bool open;             /* still looking for a degree */
+    bool due;              /* wants its numerator at the degree at hand */
+    unsigned best_degree;  /* of the smallest E / D so far; 0: no degree had a bound */
+    double best_ratio;
+    double h[HOP_DEGREE_MAX]; /* h_g(max(T, 0)) */
+} lane;
+
 /* The certificate of lane q at degree g; needs D up to g + 1 where g is odd. */
-static bool certify(const sweep *s, unsigned g, size_t q, const hop_query *query, hop_truncation *out,
-                    double *D, double *b)
+static bool certify(const sweep *s, unsigned g, size_t q, const lane *at, hop_truncation *out, double *D, double *b)
 {
+    const hop_query *query = at->row->query;
     double gamma = evaluation_gamma(s, g, query);
     double sum = 0;
     for (unsigned k = 0; k <= g; k++)
@@ -186,49 +196,46 @@ static bool certify(const sweep *s, unsigned g, size_t q, const hop_query *query
                            .first = s->D[1][q],
                            .first_error = hop_up(gamma * query->s),
                            .T = query->T,
-                           .T_abs = query->T_abs};
+                           .T_abs = query->T_abs,
+                           .h = at->h[g]};
     return isfinite(*b) && hop_certificate_taylor(&partial, out) && sum > *b;
 }
 
-double hop_al_predict(unsigned g, double sigma, double T, double T_abs)
+double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
 {
-    unsigned k = g + 1; /* E ~ mean |t|^{g+1} h(T) / (g+1)!, Gaussian: sigma^k (k-1)!! */
+    unsigned k = g + 1; /* E ~ mean |t|^{g+1} h / (g+1)!, Gaussian: sigma^k (k-1)!! */
     double gauss = 1, cap = 1;
     for (unsigned i = 1; i <= k; i++) {
         gauss *= sigma / (double)i * (i % 2 == k % 2 ? 1.0 : (double)i);
         cap *= (i <= 2 ? sigma : T_abs) / (double)i;
     }
-    return fmin(gauss, cap) * hop_certificate_h(g, fmax(T, 0));
+    return fmin(gauss, cap) * h;
 }
 
 /* Whether auto expects some degree in (tried, cap] to meet max_error. The best expected bound goes to *bound. */
-static bool promising(const sweep *s, unsigned tried, const hop_al_row *row, double *bound)
+static bool promising(const sweep *s, unsigned tried, const lane *at, double *bound)
 {
+    const hop_al_row *row = at->row;
     double widest = row->z ? s->model->value.widest : 1, best = (double)INFINITY;
     for (unsigned g = tried + 1; g <= row->degree_cap; g++)
-        best = fmin(best, widest * hop_al_predict(g, row->sigma, row->query->T, row->query->T_abs));
+        best = fmin(best, widest * hop_al_predict(g, row->sigma, row->query->T_abs, at->h[g]));
     *bound = best;
     return best <= row->max_error * PREDICTION_MARGIN;
 }
-
-/* Where a lane stands. */
-typedef struct lane {
-    hop_al_row *row;
-    bool open;             /* still looking for a degree */
-    bool due;              /* wants its numerator at the degree at hand */
-    unsigned best_degree;  /* of the smallest E / D so far; 0: no degree had a bound */
-    double best_ratio;
-} lane;
 
 static void answer_lane(const sweep *s, unsigned g, size_t q, lane *at, const double *rows)
 {
     hop_al_row *row = at->row;
     hop_truncation truncation;
     double D, b;
-    if (!certify(s, g, q, row->query, &truncation, &D, &b))
+    if (!certify(s, g, q, at, &truncation, &D, &b))
         return;
-    double low = log(truncation.D_low), high = fmax(log(truncation.D_high), low);
-    double log_slack = 4 * HOP_U64 * (1 + fabs(low) + fabs(high));
+    if (row->log_sum) {
+        double low = log(truncation.D_low), high = fmax(log(truncation.D_high), low);
+        double slack = 4 * HOP_U64 * (1 + fabs(low) + fabs(high));
+        row->log_D_low = low - slack;
+        row->log_D_high = high + slack;
+    }
     double bound;
     if (row->z) {
         double per_D = 1 / hop_down(truncation.D_low);
@@ -236,12 +243,10 @@ static void answer_lane(const sweep *s, unsigned g, size_t q, lane *at, const do
                                  .quotient = hop_up(b * per_D)};
         bound = hop_certificate_answer(&s->model->value, rows + q * s->model->p, D, &terms, row->z);
     } else {
-        bound = hop_up((high - low) / 2 + log_slack);
+        bound = hop_up((row->log_D_high - row->log_D_low) / 2);
     }
     row->bound = bound;
     row->degree = (int)g;
-    row->log_D_low = low - log_slack;
-    row->log_D_high = high + log_slack;
     row->met = bound <= row->max_error;
 }
 
@@ -272,7 +277,7 @@ static void look(sweep *s, unsigned g, lane *lanes, size_t n)
         double D, b;
         if (!at->open || g > at->row->degree_cap)
             continue;
-        if (!certify(s, g, q, at->row->query, &truncation, &D, &b))
+        if (!certify(s, g, q, at, &truncation, &D, &b))
             continue;
         double ratio = (truncation.E + b) / truncation.D_low;
         if (ratio < at->best_ratio) {
@@ -296,7 +301,13 @@ static void start_lanes(sweep *s, hop_al_row *rows, size_t n, lane *lanes)
         rows[q].degree = 0;
         rows[q].bound = (double)INFINITY;
         rows[q].sigma = (double)INFINITY;
-        lanes[q] = (lane){.row = &rows[q], .open = query->usable && query->s < 700, .best_ratio = (double)INFINITY};
+        lanes[q].row = &rows[q];
+        lanes[q].open = query->usable && query->s < 700 && rows[q].degree_cap > 0;
+        lanes[q].due = false;
+        lanes[q].best_degree = 0;
+        lanes[q].best_ratio = (double)INFINITY;
+        if (lanes[q].open)
+            hop_certificate_h(s->features->g_max, fmax(query->T, 0), lanes[q].h);
     }
     for (size_t q = 0; q < LANES; q++) {
         s->monomials[q] = 1;
@@ -321,7 +332,8 @@ static void last_try(sweep *s, lane *lanes, size_t n)
         for (size_t q = 0; q < n; q++) {
             lane *at = &lanes[q];
             const hop_al_row *row = at->row;
-            double at_least = row->z ? at->best_ratio * s->model->value.range / 2 * (1 - 0x1p-20) : 0;
+            /* dev >= osc / 2; no bound is reported above the range, seen from its middle at best */
+            double at_least = row->z ? fmin(at->best_ratio, 1) * s->model->value.range / 2 * (1 - 0x1p-20) : 0;
             at->due = !row->met && at->best_degree == g && row->degree != (int)g &&
                       (row->best_effort || at_least <= row->max_error);
             any = any || at->due;
@@ -342,7 +354,7 @@ static void run_lanes(sweep *s, hop_al_row *rows, size_t n)
 {
     lane lanes[LANES];
     start_lanes(s, rows, n, lanes);
-    for (unsigned k = 1; k <= s->features->g_max + 1u && (k <= 2 || any_open(lanes, n, k - 1)); k++) {
+    for (unsigned k = 1; k <= s->features->g_max + 1u && any_open(lanes, n, k - 1); k++) {
         forward(s, k);
         if (k > 1) {
             look(s, k - 1, lanes, n);
@@ -351,7 +363,7 @@ static void run_lanes(sweep *s, hop_al_row *rows, size_t n)
         for (size_t q = 0; k == 2 && q < n; q++) {
             double expected;
             rows[q].sigma = sqrt(fmax(2 * s->D[2][q], 0));
-            if (lanes[q].open && rows[q].predict && !promising(s, k - 1, &rows[q], &expected)) {
+            if (lanes[q].open && rows[q].predict && !promising(s, k - 1, &lanes[q], &expected)) {
                 lanes[q].open = false;
                 rows[q].bound = fmin(rows[q].bound, expected);
             }
@@ -389,7 +401,7 @@ void hop_al_sigma(const hop_model *model, const hop_features *features, const ho
     hop_al_row rows[LANES];
     bind(&s, model, features, workspace);
     for (size_t q = 0; q < n; q++)
-        rows[q] = (hop_al_row){.query = &queries[q]};
+        rows[q] = (hop_al_row){.query = &queries[q], .degree_cap = 1};
     start_lanes(&s, rows, n, lanes);
     forward(&s, 1);
     extend(&s, 1);

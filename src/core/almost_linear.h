@@ -20,9 +20,10 @@ typedef struct hop_al_row {
     const hop_query *query;
     float *z;             /* p; NULL: log-sum-exp only */
     double max_error;     /* of z, or of log D where z is NULL */
-    unsigned degree_cap;  /* try no degree above this one */
+    unsigned degree_cap;  /* try no degree above this one; 0: try none */
     bool predict;         /* auto: leave off as soon as no degree up to the cap is expected to meet max_error */
     bool best_effort;     /* answer the best bound there is if none meets max_error */
+    bool log_sum;         /* log_D_low, log_D_high are wanted */
 
     /* Out */
     bool met;
@@ -38,10 +39,10 @@ size_t hop_al_workspace_bytes(const hop_features *features); /* 0: the sizes ove
 void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row *rows, size_t n, void *workspace);
 
 /*
- * Predicted E / D of degree g from the radius and the second moment of t: an estimate of the certificate, not a bound.
- * Absolute moments are taken as a Gaussian's, capped by sigma^2 T^{k-2}.
+ * Predicted E / D of degree g from the second moment and the radius of t: an estimate of the certificate, not a bound. h: h_g(max(T, 0)).
+ * Absolute moments are taken as a Gaussian's, capped by sigma^2 T_abs^{k-2}.
  */
-double hop_al_predict(unsigned g, double sigma, double T, double T_abs);
+double hop_al_predict(unsigned g, double sigma, double T_abs, double h);
 
 /* sigma = (mean t^2)^{1/2} of n <= HOP_LANES queries, from the moments of degree 2. */
 void hop_al_sigma(const hop_model *model, const hop_features *features, const hop_query *queries, size_t n,

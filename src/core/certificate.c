@@ -37,14 +37,17 @@ double hop_certificate_fallback(const hop_geometry *values, float *z)
 {
     double worst = 0;
     for (size_t j = 0; j < values->n; j++) {
-        z[j] = (float)values->centre[j];
-        double cap = fmax((double)z[j] - (double)values->min[j], (double)values->max[j] - (double)z[j]);
+        float centre = (float)values->centre[j];
+        double cap = fmax((double)centre - (double)values->min[j], (double)values->max[j] - (double)centre);
+        if (z)
+            z[j] = centre;
         worst = fmax(worst, cap * (1 + 0x1p-52));
     }
     return worst;
 }
 
-double hop_certificate_h(unsigned g, double T)
+/* The series itself, for the highest degree; all terms are positive. */
+static double h_series(unsigned g, double T)
 {
     double term = 1, sum = 1;
     for (unsigned i = 1; term > sum * 0x1p-60 && isfinite(sum); i++) {
@@ -59,9 +62,16 @@ double hop_certificate_h(unsigned g, double T)
     return sum * (1 + hop_gamma(3 * (4 * T + 64), HOP_U64));
 }
 
+void hop_certificate_h(unsigned g_max, double T, double *h)
+{
+    h[g_max] = h_series(g_max, T);
+    for (unsigned g = g_max; g > 0; g--)
+        h[g - 1] = (1 + T / (double)(g + 1) * h[g]) * (1 + 0x1p-50);
+}
+
 bool hop_certificate_taylor(const hop_partial *partial, hop_truncation *out)
 {
-    double h = hop_certificate_h(partial->g, fmax(partial->T, 0));
+    double h = partial->h;
     double top = fmax(partial->top + partial->top_error, 0);
     double D_g_low = hop_down(partial->D) - partial->D_error;
     double D_g_high = hop_up(partial->D) + partial->D_error;

@@ -25,14 +25,14 @@ typedef struct hop_error_terms {
 double hop_certificate_answer(const hop_geometry *values, const double *numerator, double denominator,
                               const hop_error_terms *terms, float *z);
 
-/* The answer when nothing is known: the centre of the values, its range as bound. */
+/* The answer when nothing is known: the centre of the values, its range as bound. z NULL: the bound only. */
 double hop_certificate_fallback(const hop_geometry *values, float *z);
 
 /*
- * h(T) = (g+1)! sum_{j > g} T^{j-g-1} / j!  for T >= 0, rounded up: e^t - P_g(t) = t^{g+1} h(t)/(g+1)!, h increasing.
- * INFINITY where it overflows.
+ * h[g], g = 0..g_max, rounded up: h_g(T) = (g+1)! sum_{j > g} T^{j-g-1} / j!  for T >= 0. e^t - P_g(t) = t^{g+1} h_g(t)/(g+1)!,
+ * h_g is increasing, and h_g = 1 + T/(g+2) h_{g+1}. INFINITY where it overflows. Cost: O(g_max + T).
  */
-double hop_certificate_h(unsigned g, double T);
+void hop_certificate_h(unsigned g_max, double T, double *h);
 
 /* What is known of exp's partial sums over the memories at one degree; P_g(t) = sum_{k <= g} t^k / k!. */
 typedef struct hop_partial {
@@ -42,6 +42,7 @@ typedef struct hop_partial {
     double top, top_error;    /* mean t^g/g! (g even) or mean t^{g+1}/(g+1)! (g odd), computed, and its error */
     double first, first_error;/* mean t_mu (not 0 when the centre is not the mean) */
     double T, T_abs;
+    double h;                 /* h_g(max(T, 0)), rounded up */
 } hop_partial;
 
 typedef struct hop_truncation {

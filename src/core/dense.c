@@ -53,7 +53,7 @@ static void pack_panels(void *arg, size_t task)
 
 void hop_dense_pack(hop_model *model, const hop_executor *executor)
 {
-    size_t tasks = (hop_model_panels(model) + PACK_PANELS - 1) / PACK_PANELS;
+    size_t tasks = (hop_dense_panels(model->M) + PACK_PANELS - 1) / PACK_PANELS;
     if (executor)
         executor->run(executor->context, tasks, pack_panels, model);
     for (size_t task = 0; !executor && task < tasks; task++)
@@ -127,7 +127,7 @@ static size_t panel_count(const hop_model *model, size_t panel)
 static void run_f32(const hop_model *model, const hop_query *const *queries, size_t n, const pieces *w)
 {
     const hop_kernels *kernels = hop_kernels_get();
-    size_t d = model->d, panels = hop_model_panels(model);
+    size_t d = model->d, panels = hop_dense_panels(model->M);
     float *x = (float *)w->x, *top = (float *)w->shift;
     bool shifted = hop_dense_needs_shift(queries[0], false);
     for (size_t q = 0; q < n; q++) {
@@ -174,7 +174,7 @@ static void pack_panel_f64(const hop_model *model, size_t panel, size_t count, c
 static void run_f64(const hop_model *model, const hop_query *const *queries, size_t n, const pieces *w)
 {
     const hop_kernels *kernels = hop_kernels_get();
-    size_t d = model->d, panels = hop_model_panels(model);
+    size_t d = model->d, panels = hop_dense_panels(model->M);
     bool shifted = hop_dense_needs_shift(queries[0], true);
     for (size_t q = 0; q < n; q++) {
         assert(hop_dense_needs_shift(queries[q], true) == shifted);
@@ -211,13 +211,23 @@ void hop_dense_run(const hop_model *model, const hop_query *const *queries, size
     }
 }
 
-void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, hop_error_terms *terms,
-                     double *log_error)
+/*
+ * Largest error over osc, from the weight beside the heaviest: with every weight right within e^{+-h} and the heaviest
+ * computed as 1 within exp_error, both softmaxes have at most (1 + e^{2h}) rest of their mass elsewhere.
+ */
+static double sharp_osc(const hop_dense_sums *sums, double half_ratio, double exp_error, double sum_D, double lost)
+{
+    double rest = sums->denominator * (1 + 2 * sum_D) - (1 - exp_error) + lost;
+    return hop_up((1 + exp(2 * half_ratio)) * hop_up(rest / (1 - exp_error)));
+}
+
+void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, const hop_dense_sums *sums,
+                     hop_error_terms *terms, double *log_error)
 {
     double d = (double)model->d, M = (double)model->M, s = query->s;
     double u = f64 ? HOP_U64 : HOP_U32, exp_error = f64 ? HOP_EXP_F64_ERROR : HOP_EXP_F32_ERROR;
     double underflow = f64 ? 0x1p-1000 : 0x1p-140;      /* of products and of packed subnormals, a coordinate */
-    double depth = f64 ? 256 : HOP_DEPTH_F32;           /* within a panel */
+    double tiny = f64 ? 0x1p-76 : 0x1p-28; /* products and sums that underflow, next to weights of at least e^-84, e^-691 */
     bool shifted = hop_dense_needs_shift(query, f64);
 
     double score = (hop_gamma(d + 4, u) + hop_gamma(query->roundings + 4, HOP_U64)) * s + d * underflow * (1 + s);
@@ -226,14 +236,17 @@ void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, h
     double lost = shifted ? M * (f64 ? 0x1p-1000 : 0x1p-123) : 0; /* weights below exp's range, next to a sum >= 1/2 */
     double half_ratio = hop_up(score + exp_error * (1 + 0x1p-20)); /* log of the largest relative weight error */
     double across = hop_gamma(M / HOP_PANEL + 64, HOP_U64);
-    double sum_N = hop_up(hop_gamma(depth + 1, u) + across), sum_D = hop_up(hop_gamma(depth, u) + across);
+    double sum_N = hop_up(hop_gamma(HOP_DEPTH + 1, u) + across + tiny), sum_D = hop_up(hop_gamma(HOP_DEPTH, u) + across);
 
     if (!(score < SCORE_ERROR_MAX) || !(sum_N < 1)) {
         *terms = (hop_error_terms){.osc = (double)INFINITY};
         *log_error = (double)INFINITY;
         return;
     }
-    *terms = (hop_error_terms){.osc = half_ratio / 2, .dev = lost, .weight = sum_N, .quotient = sum_D};
+    double osc = half_ratio / 2;
+    if (sums && shifted)
+        osc = fmin(osc, sharp_osc(sums, half_ratio, exp_error, sum_D, lost));
+    *terms = (hop_error_terms){.osc = osc, .dev = lost, .weight = sum_N, .quotient = sum_D};
     *log_error = hop_up(half_ratio + 2 * sum_D + lost);
 }
 
@@ -263,7 +276,7 @@ void hop_dense_scores(const hop_model *model, const hop_query *query, size_t top
     pieces w;
     lay_out(model, workspace, &w);
     double largest = -INFINITY, sum = 0, squares = 0;
-    size_t kept = 0, panels = hop_model_panels(model);
+    size_t kept = 0, panels = hop_dense_panels(model->M);
     hop_panel_f64 at = {.d = model->d, .L = 1, .columns = model->columns, .keys = w.keys, .values = w.values,
                         .x = query->xi, .scratch = w.scratch};
     for (int pass = 0; pass < 2; pass++) {

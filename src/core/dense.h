@@ -12,7 +12,13 @@
 #define HOP_DENSE_H
 
 #include "core/certificate.h"
+#include "core/kernels.h"
 #include "core/query.h"
+
+static inline size_t hop_dense_panels(size_t M)
+{
+    return (M + HOP_PANEL - 1) / HOP_PANEL;
+}
 
 size_t hop_dense_pack_bytes(size_t M, size_t d, size_t p); /* 0: the sizes overflow */
 /* Fills model->key_panels and value_panels, which are allocated and zeroed. */
@@ -43,9 +49,13 @@ bool hop_dense_f32_possible(const hop_query *query);
 /* Whether exponents may leave exp's range, so that the maximum is found first and subtracted. */
 bool hop_dense_needs_shift(const hop_query *query, bool f64);
 
-/* The rounding bound of a pass, before it is made: terms for hop_certificate_answer(), and |log D~ - log D| <= *log_error. */
-void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, hop_error_terms *terms,
-                     double *log_error);
+/*
+ * The rounding bound of a pass: terms for hop_certificate_answer(), and |log D~ - log D| <= *log_error. sums NULL: before
+ * it is made. With sums, a pass that took a shift also sees how much of the weight is not on the heaviest memory, which is
+ * the smaller bound where retrieval is sharp.
+ */
+void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, const hop_dense_sums *sums,
+                     hop_error_terms *terms, double *log_error);
 
 /*
  * Every score of one query, in f64: top (may be NULL), support (may be NULL) and weights (may be NULL) as in hop_answer.

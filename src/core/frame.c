@@ -103,15 +103,21 @@ static void answer_nothing(const hop_frame *frame, hop_row *row)
 {
     enclose_log_sum(frame, row);
     row->degree = -1;
-    judge(frame, row, row->z ? hop_certificate_fallback(&frame->model->value, row->z) : 0);
+    judge(frame, row, hop_certificate_fallback(&frame->model->value, row->z));
 }
 
 static hop_fallback why_not(const hop_frame *frame, const hop_al_row *al, unsigned cap)
 {
     const hop_query *query = al->query;
-    double widest = al->z ? frame->model->value.widest : 1;
-    for (unsigned g = cap + 1; g <= frame->features->g_max && query->usable; g++)
-        if (widest * hop_al_predict(g, al->sigma, query->T, query->T_abs) <= al->max_error)
+    unsigned g_max = frame->features->g_max;
+    if (cap == g_max || !(query->T_abs <= HOP_PLAN_RADIUS_MAX))
+        return HOP_FALLBACK_BOUND;
+    if (cap == 0)
+        return HOP_FALLBACK_COST; /* not even the first degree was worth a look */
+    double widest = al->z ? frame->model->value.widest : 1, h[HOP_DEGREE_MAX];
+    hop_certificate_h(g_max, fmax(query->T, 0), h);
+    for (unsigned g = cap + 1; g <= g_max; g++)
+        if (widest * hop_al_predict(g, al->sigma, query->T_abs, h[g]) <= al->max_error)
             return HOP_FALLBACK_COST;
     return HOP_FALLBACK_BOUND;
 }
@@ -122,18 +128,22 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     const hop_request *request = frame->request;
     const hop_model *model = frame->model;
     bool automatic = request->mode == HOP_AUTO;
-    unsigned cap = automatic ? hop_plan_degree_cap(model, frame->features, n) : frame->features->g_max;
+    unsigned cap = automatic ? hop_plan_degree_cap(model, frame->features) : frame->features->g_max;
+    bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);
     for (size_t i = 0; i < n; i++) {
         hop_row *row = &frame->rows[frame->active[i]];
         double max_error = frame->energy_only ? request->max_error * request->beta : request->max_error;
         frame->al_rows[i] = (hop_al_row){.query = &row->query,
                                          .z = row->z,
                                          .max_error = max_error,
-                                         .degree_cap = cap,
+                                         .degree_cap = automatic && !(row->query.T_abs <= HOP_PLAN_RADIUS_MAX) ? 0 : cap,
+                                         .log_sum = logs,
                                          .predict = automatic,
-                                         .best_effort = !automatic && request->best_effort};
+                                         .best_effort = !automatic && request->best_effort,
+                                         .bound = (double)INFINITY};
     }
-    hop_al_run(model, frame->features, frame->al_rows, n, frame->al_workspace);
+    if (cap)
+        hop_al_run(model, frame->features, frame->al_rows, n, frame->al_workspace);
 
     double log_M = log((double)model->M);
     size_t pending = 0;
@@ -160,7 +170,7 @@ static void finish_dense(const hop_frame *frame, hop_row *row, const hop_dense_s
 {
     hop_error_terms terms;
     double log_error;
-    hop_dense_terms(frame->model, &row->query, f64, &terms, &log_error);
+    hop_dense_terms(frame->model, &row->query, f64, sums, &terms, &log_error);
     row->degree = 0;
     if (isfinite(log_error)) {
         row->log_sum = sums->shift + log(sums->denominator);
@@ -172,18 +182,18 @@ static void finish_dense(const hop_frame *frame, hop_row *row, const hop_dense_s
           row->z ? hop_certificate_answer(&frame->model->value, sums->numerator, sums->denominator, &terms, row->z) : 0);
 }
 
-/* Whether an f32 pass can meet the request at all; what it leaves to the real bound, hop_certificate_answer() decides. */
+/* Whether an f32 pass may meet the request; a sharp one may for all that is known before it is made. */
 static bool f32_worthwhile(const hop_frame *frame, const hop_row *row)
 {
     hop_error_terms terms;
     double log_error, limit = frame->request->max_error;
     if (!hop_dense_f32_possible(&row->query))
         return false;
-    hop_dense_terms(frame->model, &row->query, false, &terms, &log_error);
+    hop_dense_terms(frame->model, &row->query, false, NULL, &terms, &log_error);
     if (!isfinite(log_error))
         return false;
     return frame->energy_only ? log_error <= limit * frame->request->beta
-                              : terms.osc * frame->model->value.range <= limit;
+                              : terms.osc * frame->model->value.range <= limit || hop_dense_needs_shift(&row->query, false);
 }
 
 /* One precision, one kind of shift: the rows of `list` that still want it, in batches. */
@@ -238,13 +248,15 @@ void hop_frame_answer(hop_frame *frame, size_t n)
         if (request->mode == HOP_AUTO)
             answer_dense(frame, frame->pending, pending);
         for (size_t i = 0; i < pending && request->mode == HOP_ALMOST_LINEAR; i++) {
-            hop_row *row = &frame->rows[frame->pending[i]];
-            double best = row->bound;
-            if (row->degree > 0 && request->best_effort)
-                continue;
-            answer_nothing(frame, row); /* the range of the values may be all that was asked for */
-            if (!row->met && best < row->bound)
-                row->bound = best; /* not an answer: what to tell the caller it could have */
+            hop_row *row = &frame->rows[frame->pending[i]], nothing = *row;
+            nothing.z = NULL;
+            answer_nothing(frame, &nothing); /* the range of the values may be the better promise */
+            if (row->degree <= 0 || !request->best_effort || nothing.bound < row->bound) {
+                double best = row->bound;
+                answer_nothing(frame, row);
+                if (!row->met && best < row->bound)
+                    row->bound = best; /* refused: what the caller is told is the best bound there was */
+            }
         }
     } else {
         for (size_t i = 0; i < n; i++)
@@ -252,7 +264,9 @@ void hop_frame_answer(hop_frame *frame, size_t n)
                 request->mode == HOP_AUTO ? (scores ? HOP_FALLBACK_RETURN : HOP_FALLBACK_BUILDING) : HOP_FALLBACK_NONE;
         if (request->mode == HOP_AUTO)
             answer_dense(frame, frame->active, n);
-        for (size_t i = 0; i < n && request->mode == HOP_ALMOST_LINEAR; i++)
+        for (size_t i = 0; i < n && request->mode == HOP_ALMOST_LINEAR; i++) {
             answer_nothing(frame, &frame->rows[frame->active[i]]);
+            frame->rows[frame->active[i]].met = false; /* there is nothing that could answer in this mode */
+        }
     }
 }

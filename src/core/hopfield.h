@@ -225,8 +225,8 @@ typedef struct hop_request {
 
 /*
  * The caller's arrays; those not wanted may be NULL. Contents are defined only after HOP_OK.
- * error_bound is rounded up and always finite. degree 0 means dense, -1 that a certified mode had no degree with
- * a bound and best_effort answered the mean of the values with its range as bound. energy, log_sum_exp, top,
+ * error_bound is rounded up and always finite. degree 0 means dense, -1 that no degree had a better bound than the
+ * middle of the values with their range, which then is the answer. energy, log_sum_exp, top,
  * support and weights refer to the state before the last step taken (for one step: to the query).
  */
 typedef struct hop_answer {
@@ -302,7 +302,10 @@ HOP_WARN_UNUSED hop_status hop_plan_queries(const hop_model *model, const hop_re
                                             const float *x, void *workspace, size_t workspace_bytes,
                                             hop_plan *plans, hop_error *error);
 
-/* Predicted seconds for the whole request on this machine, for admission; an estimate. */
-double hop_predict_seconds(const hop_model *model, const hop_request *request, size_t L);
+/*
+ * Predicted seconds for the whole request on this machine, for admission: an estimate, from the norms of a few of the
+ * L x d queries x. Needs no workspace.
+ */
+double hop_predict_seconds(const hop_model *model, const hop_request *request, size_t L, const float *x);
 
 #endif

@@ -52,7 +52,8 @@ hop_status hop_isa_choose(const char *name, hop_error *error)
         atomic_store_explicit(&in_use, isas[i].kernels, memory_order_release);
         return HOP_OK;
     }
-    return hop_fail(error, HOP_E_UNKNOWN, "no kernels are called \"%.40s\"; there are auto, reference, avx2, avx512", name);
+    return hop_fail(error, HOP_E_UNKNOWN, "no kernels are called \"%.40s\"; there are auto, reference, avx2, avx512",
+                    name);
 }
 
 /* Threads that meet here at first use choose the same table, so it does not matter whose store is last. */

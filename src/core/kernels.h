@@ -1,9 +1,9 @@
 /*
  * kernels.h - the table of numeric kernels: contracts here, one implementation a machine.
  *
- * kernels_ref.c is complete and readable; hop_kernels_init() starts from it and overwrites the entries that a
- * better machine has. Kernels return void, allocate nothing and assert their preconditions: their callers have
- * checked. Tails are part of the kernel: every count from 0 on is legal unless said otherwise.
+ * kernels_ref.c is complete and readable, and in use wherever nothing better can run; the vector kernels are one shape,
+ * kernels_simd.h, instantiated once a machine. Kernels return void, allocate nothing and assert their preconditions:
+ * their callers have checked. Tails are part of the kernel: every count from 0 on is legal unless said otherwise.
  *
  * Floating point is strict: round to nearest, no reassociation beyond what a contract's `depth` allows.
  */
@@ -16,15 +16,15 @@ enum {
     HOP_PANEL = 64,       /* memories of one panel */
     HOP_COLUMNS = 16,     /* value rows of a panel are padded to a multiple of this many f32 (and f64) */
     HOP_LANES = 8,        /* queries evaluated side by side by the almost-linear retriever */
-    HOP_DEPTH_F32 = 128,  /* most roundings in f32 on the way of one weight or product into N or D */
+    HOP_DEPTH = 64,       /* most roundings within a panel on the way of one weight or product into N or D */
 };
 
 /*
- * Proven relative errors of the kernels' exp (docs/MATH.md, "exp"), for arguments in [-87, 88] (f32) and
- * [-708, 709] (f64); below that range the result is within 2^-126 (f32), 2^-1022 (f64) of the truth, and >= 0.
+ * Proven relative errors of the kernels' exp (docs/MATH.md, "exp"), for arguments in [-87, 88] (f32) and [-708, 709]
+ * (f64); below that range the result is within 2^-126 (f32), 2^-1022 (f64) of the truth, and >= 0. exp(0) is 1.
  */
-#define HOP_EXP_F32_ERROR 0x1p-21
-#define HOP_EXP_F64_ERROR 0x1p-49
+#define HOP_EXP_F32_ERROR 0x1p-22
+#define HOP_EXP_F64_ERROR 0x1p-51
 
 /*
  * One panel of at most HOP_PANEL memories against L queries. For q < L, m < count:
@@ -37,12 +37,13 @@ enum {
  * keys    d x HOP_PANEL: coordinate l of memory m at keys[l * HOP_PANEL + m]; columns m >= count hold 0
  * values  HOP_PANEL x columns, row-major; rows m >= count hold 0; columns is a multiple of HOP_COLUMNS
  * x       L x d, row-major
- * shift   L; NULL means 0 for all. With shift NULL the caller promises |t| <= 88
+ * shift   L; NULL means 0 for all. With shift NULL the caller promises |t| <= 87
  * D       L, N  L x columns: f64, added to
  * scratch hop_kernels.scratch_bytes bytes, 64-byte aligned
  *
- * Padding memories (m >= count) contribute exactly nothing. t may be any finite number or -inf when shift is given
- * (e of t < -87 may be anything in [0, 2^-126]); t > 88 does not occur.
+ * Padding memories (m >= count) contribute exactly nothing. t may be any finite number or -inf when shift is given;
+ * t > 88 does not occur. What a query gets depends on its own row of x alone, to the bit: not on L, not on its place.
+ * The error model is that of normal numbers: products and sums that underflow are off by 2^-150 each besides.
  */
 typedef struct hop_panel_f32 {
     size_t d, L, count, columns;
@@ -89,7 +90,8 @@ typedef struct hop_kernels {
     void (*lanes_extend)(size_t n, const double *xi, const double *m, double *out);
     void (*lanes_dot)(size_t n, const double *a, const double *m, double *sum);
     void (*lanes_spread)(size_t n, const double *xi, const double *a, double *adjoint);
-    void (*lanes_reverse)(size_t n, const double *xi, const double *next, const double *m, double *adjoint, double *sum);
+    void (*lanes_reverse)(size_t n, const double *xi, const double *next, const double *m, double *adjoint,
+                          double *sum);
 } hop_kernels;
 
 /* One table a machine. A table other than the reference may be used only where cpu.h says so. */

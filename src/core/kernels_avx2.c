@@ -13,15 +13,50 @@
 
 typedef __m256 vec_f32;
 
-static inline vec_f32 zero_f32(void) { return _mm256_setzero_ps(); }
-static inline vec_f32 load_f32(const float *at) { return _mm256_loadu_ps(at); }
-static inline void store_f32(float *at, vec_f32 v) { _mm256_storeu_ps(at, v); }
-static inline vec_f32 splat_f32(const float *at) { return _mm256_broadcast_ss(at); }
-static inline vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) { return _mm256_fmadd_ps(a, b, c); }
-static inline vec_f32 fnma_f32(vec_f32 a, vec_f32 b, vec_f32 c) { return _mm256_fnmadd_ps(a, b, c); }
-static inline vec_f32 add_f32(vec_f32 a, vec_f32 b) { return _mm256_add_ps(a, b); }
-static inline vec_f32 sub_f32(vec_f32 a, vec_f32 b) { return _mm256_sub_ps(a, b); }
-static inline vec_f32 max_f32(vec_f32 a, vec_f32 b) { return _mm256_max_ps(a, b); }
+static inline vec_f32 zero_f32(void)
+{
+    return _mm256_setzero_ps();
+}
+
+static inline vec_f32 load_f32(const float *at)
+{
+    return _mm256_loadu_ps(at);
+}
+
+static inline void store_f32(float *at, vec_f32 v)
+{
+    _mm256_storeu_ps(at, v);
+}
+
+static inline vec_f32 splat_f32(const float *at)
+{
+    return _mm256_broadcast_ss(at);
+}
+
+static inline vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+static inline vec_f32 fnma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
+{
+    return _mm256_fnmadd_ps(a, b, c);
+}
+
+static inline vec_f32 add_f32(vec_f32 a, vec_f32 b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+static inline vec_f32 sub_f32(vec_f32 a, vec_f32 b)
+{
+    return _mm256_sub_ps(a, b);
+}
+
+static inline vec_f32 max_f32(vec_f32 a, vec_f32 b)
+{
+    return _mm256_max_ps(a, b);
+}
 
 static inline float largest_f32(vec_f32 v)
 {
@@ -77,16 +112,55 @@ static inline void totals_add_f32(size_t n, const vec_f32 *v, double *D)
 
 typedef __m256d vec_f64;
 
-static inline vec_f64 zero_f64(void) { return _mm256_setzero_pd(); }
-static inline vec_f64 load_f64(const double *at) { return _mm256_loadu_pd(at); }
-static inline void store_f64(double *at, vec_f64 v) { _mm256_storeu_pd(at, v); }
-static inline vec_f64 splat_f64(const double *at) { return _mm256_broadcast_sd(at); }
-static inline vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) { return _mm256_fmadd_pd(a, b, c); }
-static inline vec_f64 fnma_f64(vec_f64 a, vec_f64 b, vec_f64 c) { return _mm256_fnmadd_pd(a, b, c); }
-static inline vec_f64 add_f64(vec_f64 a, vec_f64 b) { return _mm256_add_pd(a, b); }
-static inline vec_f64 sub_f64(vec_f64 a, vec_f64 b) { return _mm256_sub_pd(a, b); }
-static inline vec_f64 mul_f64(vec_f64 a, vec_f64 b) { return _mm256_mul_pd(a, b); }
-static inline vec_f64 max_f64(vec_f64 a, vec_f64 b) { return _mm256_max_pd(a, b); }
+static inline vec_f64 zero_f64(void)
+{
+    return _mm256_setzero_pd();
+}
+
+static inline vec_f64 load_f64(const double *at)
+{
+    return _mm256_loadu_pd(at);
+}
+
+static inline void store_f64(double *at, vec_f64 v)
+{
+    _mm256_storeu_pd(at, v);
+}
+
+static inline vec_f64 splat_f64(const double *at)
+{
+    return _mm256_broadcast_sd(at);
+}
+
+static inline vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
+{
+    return _mm256_fmadd_pd(a, b, c);
+}
+
+static inline vec_f64 fnma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
+{
+    return _mm256_fnmadd_pd(a, b, c);
+}
+
+static inline vec_f64 add_f64(vec_f64 a, vec_f64 b)
+{
+    return _mm256_add_pd(a, b);
+}
+
+static inline vec_f64 sub_f64(vec_f64 a, vec_f64 b)
+{
+    return _mm256_sub_pd(a, b);
+}
+
+static inline vec_f64 mul_f64(vec_f64 a, vec_f64 b)
+{
+    return _mm256_mul_pd(a, b);
+}
+
+static inline vec_f64 max_f64(vec_f64 a, vec_f64 b)
+{
+    return _mm256_max_pd(a, b);
+}
 
 static inline double largest_f64(vec_f64 v)
 {

@@ -13,16 +13,55 @@
 
 typedef __m512 vec_f32;
 
-static inline vec_f32 zero_f32(void) { return _mm512_setzero_ps(); }
-static inline vec_f32 load_f32(const float *at) { return _mm512_loadu_ps(at); }
-static inline void store_f32(float *at, vec_f32 v) { _mm512_storeu_ps(at, v); }
-static inline vec_f32 splat_f32(const float *at) { return _mm512_set1_ps(*at); }
-static inline vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c) { return _mm512_fmadd_ps(a, b, c); }
-static inline vec_f32 fnma_f32(vec_f32 a, vec_f32 b, vec_f32 c) { return _mm512_fnmadd_ps(a, b, c); }
-static inline vec_f32 add_f32(vec_f32 a, vec_f32 b) { return _mm512_add_ps(a, b); }
-static inline vec_f32 sub_f32(vec_f32 a, vec_f32 b) { return _mm512_sub_ps(a, b); }
-static inline vec_f32 max_f32(vec_f32 a, vec_f32 b) { return _mm512_max_ps(a, b); }
-static inline float largest_f32(vec_f32 v) { return _mm512_reduce_max_ps(v); }
+static inline vec_f32 zero_f32(void)
+{
+    return _mm512_setzero_ps();
+}
+
+static inline vec_f32 load_f32(const float *at)
+{
+    return _mm512_loadu_ps(at);
+}
+
+static inline void store_f32(float *at, vec_f32 v)
+{
+    _mm512_storeu_ps(at, v);
+}
+
+static inline vec_f32 splat_f32(const float *at)
+{
+    return _mm512_set1_ps(*at);
+}
+
+static inline vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+static inline vec_f32 fnma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
+{
+    return _mm512_fnmadd_ps(a, b, c);
+}
+
+static inline vec_f32 add_f32(vec_f32 a, vec_f32 b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+static inline vec_f32 sub_f32(vec_f32 a, vec_f32 b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+static inline vec_f32 max_f32(vec_f32 a, vec_f32 b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+static inline float largest_f32(vec_f32 v)
+{
+    return _mm512_reduce_max_ps(v);
+}
 
 static inline vec_f32 scale_f32(vec_f32 p, vec_f32 y, vec_f32 n)
 {
@@ -37,8 +76,8 @@ static inline vec_f32 where_least_f32(vec_f32 t, vec_f32 low, vec_f32 v)
 
 static inline vec_f32 first_lanes_f32(vec_f32 v, int n, vec_f32 other)
 {
-    __mmask16 first = n >= 16 ? (__mmask16)0xffff : n <= 0 ? (__mmask16)0 : (__mmask16)((1u << n) - 1);
-    return _mm512_mask_mov_ps(other, first, v);
+    const unsigned first = n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1u;
+    return _mm512_mask_mov_ps(other, (__mmask16)first, v);
 }
 
 /* Converting from memory spares the shuffle that widening a register takes. */
@@ -67,17 +106,60 @@ static inline void totals_add_f32(size_t n, const vec_f32 *v, double *D)
 
 typedef __m512d vec_f64;
 
-static inline vec_f64 zero_f64(void) { return _mm512_setzero_pd(); }
-static inline vec_f64 load_f64(const double *at) { return _mm512_loadu_pd(at); }
-static inline void store_f64(double *at, vec_f64 v) { _mm512_storeu_pd(at, v); }
-static inline vec_f64 splat_f64(const double *at) { return _mm512_set1_pd(*at); }
-static inline vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c) { return _mm512_fmadd_pd(a, b, c); }
-static inline vec_f64 fnma_f64(vec_f64 a, vec_f64 b, vec_f64 c) { return _mm512_fnmadd_pd(a, b, c); }
-static inline vec_f64 add_f64(vec_f64 a, vec_f64 b) { return _mm512_add_pd(a, b); }
-static inline vec_f64 sub_f64(vec_f64 a, vec_f64 b) { return _mm512_sub_pd(a, b); }
-static inline vec_f64 mul_f64(vec_f64 a, vec_f64 b) { return _mm512_mul_pd(a, b); }
-static inline vec_f64 max_f64(vec_f64 a, vec_f64 b) { return _mm512_max_pd(a, b); }
-static inline double largest_f64(vec_f64 v) { return _mm512_reduce_max_pd(v); }
+static inline vec_f64 zero_f64(void)
+{
+    return _mm512_setzero_pd();
+}
+
+static inline vec_f64 load_f64(const double *at)
+{
+    return _mm512_loadu_pd(at);
+}
+
+static inline void store_f64(double *at, vec_f64 v)
+{
+    _mm512_storeu_pd(at, v);
+}
+
+static inline vec_f64 splat_f64(const double *at)
+{
+    return _mm512_set1_pd(*at);
+}
+
+static inline vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
+{
+    return _mm512_fmadd_pd(a, b, c);
+}
+
+static inline vec_f64 fnma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
+{
+    return _mm512_fnmadd_pd(a, b, c);
+}
+
+static inline vec_f64 add_f64(vec_f64 a, vec_f64 b)
+{
+    return _mm512_add_pd(a, b);
+}
+
+static inline vec_f64 sub_f64(vec_f64 a, vec_f64 b)
+{
+    return _mm512_sub_pd(a, b);
+}
+
+static inline vec_f64 mul_f64(vec_f64 a, vec_f64 b)
+{
+    return _mm512_mul_pd(a, b);
+}
+
+static inline vec_f64 max_f64(vec_f64 a, vec_f64 b)
+{
+    return _mm512_max_pd(a, b);
+}
+
+static inline double largest_f64(vec_f64 v)
+{
+    return _mm512_reduce_max_pd(v);
+}
 
 static inline vec_f64 scale_f64(vec_f64 p, vec_f64 y, vec_f64 n)
 {
@@ -92,8 +174,8 @@ static inline vec_f64 where_least_f64(vec_f64 t, vec_f64 low, vec_f64 v)
 
 static inline vec_f64 first_lanes_f64(vec_f64 v, int n, vec_f64 other)
 {
-    __mmask8 first = n >= 8 ? (__mmask8)0xff : n <= 0 ? (__mmask8)0 : (__mmask8)((1u << n) - 1);
-    return _mm512_mask_mov_pd(other, first, v);
+    const unsigned first = n >= 8 ? 0xffu : n <= 0 ? 0u : (1u << n) - 1u;
+    return _mm512_mask_mov_pd(other, (__mmask8)first, v);
 }
 
 static inline void widen_add_f64(const double *sum, size_t n, double *N)

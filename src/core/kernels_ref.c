@@ -1,8 +1,9 @@
 /*
- * kernels_ref.c - every kernel in plain C: the meaning of the table, the oracle of the vector kernels, and the fallback.
+ * kernels_ref.c - every kernel in plain C: what the table means, the vector kernels' oracle, and the fallback.
  *
  * Sums run in f64 in the order of the indices, so that f32 kernels round a score once and a weight once. exp is the C
- * library's in f64; HOP_EXP_F64_ERROR leaves it 8 units in the last place, many times what glibc and musl state.
+ * library's in f64; HOP_EXP_F64_ERROR leaves it two units in the last place, four times the error that glibc and musl
+ * state.
  */
 #include "core/kernels.h"
 

@@ -1,25 +1,25 @@
 /*
  * kernels_simd.h - the shape of the vector kernels: one template, instantiated once a machine and element type.
  *
- * An instantiation defines SIMD_REAL (float or double), SIMD_PANEL (the panel type), SIMD_NAME(x) (x with the
- * type's suffix), SIMD_WIDTH (elements of a vector), SIMD_SLOTS (accumulators of one query) and, all of them static
- * inline and named through SIMD_NAME:
+ * An instantiation defines SIMD_REAL (float or double), SIMD_PANEL (the panel type), SIMD_NAME(x) (x with the type's
+ * suffix), SIMD_WIDTH (elements of a vector), SIMD_SLOTS (accumulators of one query, 2 or 4), for f64 also SIMD_LANES,
+ * and for both SIMD_IN_REGISTER(v). It provides, static inline and named through SIMD_NAME:
  *
- *     vec                         the vector type
- *     load store splat            unaligned; splat reads one element
- *     zero fma fnma add sub mul max   fma(a, b, c) = a b + c, fnma(a, b, c) = c - a b
- *     scale(p, y, n)              p 2^n; n is an integer and y = n + SIMD_NAME(exp_magic), whose low bits are n
- *     where_least(t, low, v)      v where t >= low, else 0
- *     first_lanes(v, n, other)    v in lanes below n, other from lane n on; n may be negative or too large
- *     largest(v)                  the largest lane
- *     widen_add(sum, n, N)        N[i] += sum[i] in f64, i < n, a multiple of 16
- *     totals_add(n, v, D)         D[i] += all lanes of v[i] in f64, i < n <= SIMD_QUERIES
+ *     vec                          the vector type
+ *     load store splat             unaligned; splat reads one element
+ *     zero add sub mul max fma fnma    fma(a, b, c) = a b + c, fnma(a, b, c) = c - a b; mul for f64 alone
+ *     scale(p, y, n)               p 2^n; n is an integer and y = n + exp_magic, whose low bits are n
+ *     where_least(t, low, v)       v where t >= low, else 0
+ *     first_lanes(v, n, other)     v in lanes below n, other from lane n on; n may be negative or too large
+ *     largest(v)                   the largest lane
+ *     widen_add(sum, n, N)         N[i] += sum[i] in f64, i < n, a multiple of SIMD_WIDTH
+ *     totals_add(n, v, D)          D[i] += the lanes of v[i], i < n <= SIMD_QUERIES; lanes are summed in SIMD_REAL
  *
- * and includes this file, which ends by undefining the macros. A tile is SIMD_QUERIES queries. Its products run in
- * SIMD_QUERIES x SIMD_SLOTS accumulators, which must fit the registers beside one row and one splat; for every
- * step there are SIMD_SLOTS loads and SIMD_QUERIES splats for SIMD_QUERIES x SIMD_SLOTS fused multiply-adds.
+ * and includes this file, which ends by undefining the macros. A tile is SIMD_QUERIES queries by SIMD_SLOTS vectors of
+ * memories or columns; all its sums are in registers, beside one row of vectors and one splat: SIMD_SLOTS +
+ * SIMD_QUERIES loads feed SIMD_SLOTS x SIMD_QUERIES multiply-adds.
  *
- * What a query gets never depends on the tile it is in: chains and orders of summation depend on the shapes alone.
+ * What a query gets never depends on its tile: chains and orders of summation follow from the shapes alone.
  */
 #include <assert.h>
 #include <math.h>
@@ -32,6 +32,8 @@
 #define HOP_SIMD_ONCE
 enum { SIMD_QUERIES = 6 };
 #define SIMD_INLINE static inline __attribute__((always_inline))
+#define SIMD_APART __attribute__((noinline))
+#define SIMD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #ifdef __clang__
 #define SIMD_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -45,8 +47,8 @@ enum { SIMD_QUERIES = 6 };
 static const float exp_magic_f32 = 0x1.8p23f, exp_log2e_f32 = 0x1.715476p0f;
 static const float exp_ln2_high_f32 = 0x1.62e43p-1f, exp_ln2_low_f32 = -0x1.05c61p-29f;
 static const float exp_lowest_f32 = -0x1.5d589ep6f; /* the first f32 above ln 2^-126 */
-static const float exp_terms_f32[] = {1.0f, 0x1.fffff6p-1f, 0x1.fffdc6p-2f, 0x1.555a8p-3f, 0x1.573a2p-5f,
-                                      0x1.0f9fbp-7f};
+static const float exp_terms_f32[] = {1.0f,          0x1.fffff6p-1f, 0x1.fffdc6p-2f,
+                                      0x1.555a8p-3f, 0x1.573a2p-5f,  0x1.0f9fbp-7f};
 
 static const double exp_magic_f64 = 0x1.8p52, exp_log2e_f64 = 0x1.71547652b82fep0;
 static const double exp_ln2_high_f64 = 0x1.62e42fefa39efp-1, exp_ln2_low_f64 = 0x1.abc9e3b39803fp-56;
@@ -65,8 +67,11 @@ static const double exp_terms_f64[] = {1.0,
                                        0x1.ad92e88f87de4p-26};
 #endif
 
-/* The scratch: the tile's scores, later its weights, then its sums of one block of columns. */
-enum { SIMD_NAME(scratch_bytes) = SIMD_QUERIES * (HOP_PANEL + SIMD_SLOTS * SIMD_WIDTH) * sizeof(SIMD_REAL) };
+/* The scratch: scores, later weights, of two tiles, then the sums of one block of columns. */
+enum {
+    SIMD_NAME(tile_cells) = SIMD_QUERIES * HOP_PANEL,
+    SIMD_NAME(scratch_bytes) = (2 * SIMD_NAME(tile_cells) + SIMD_QUERIES * SIMD_SLOTS * SIMD_WIDTH) * sizeof(SIMD_REAL)
+};
 
 /* e^t for t in [ln 2^-126, 88] (f32), [ln 2^-1022, 709] (f64). */
 SIMD_INLINE SIMD_NAME(vec) SIMD_NAME(exp)(SIMD_NAME(vec) t)
@@ -116,6 +121,9 @@ SIMD_INLINE void SIMD_NAME(multiply)(size_t queries, size_t vectors, size_t n, c
         for (size_t s = 0; s < SIMD_SLOTS; s++)
             acc[q][s] = SIMD_NAME(zero)();
     }
+    /* Two bases and one step reach all six rows of a: six pointers would leave no registers for the rest. */
+    const SIMD_REAL *low = a, *high = queries > SIMD_QUERIES / 2 ? a + SIMD_QUERIES / 2 * a_step : a;
+    SIMD_OPAQUE(high);
     for (size_t k = 0; k < n; k += chains) {
         SIMD_UNROLL
         for (size_t c = 0; c < chains; c++) {
@@ -127,7 +135,8 @@ SIMD_INLINE void SIMD_NAME(multiply)(size_t queries, size_t vectors, size_t n, c
             }
             SIMD_UNROLL
             for (size_t q = 0; q < queries; q++) {
-                SIMD_NAME(vec) factor = SIMD_NAME(splat)(a + q * a_step + k + c);
+                const SIMD_REAL *at = q < SIMD_QUERIES / 2 ? low + q * a_step : high + (q - SIMD_QUERIES / 2) * a_step;
+                SIMD_NAME(vec) factor = SIMD_NAME(splat)(at + k + c);
                 SIMD_IN_REGISTER(factor);
                 SIMD_UNROLL
                 for (size_t v = 0; v < vectors; v++)
@@ -145,34 +154,13 @@ SIMD_INLINE void SIMD_NAME(multiply)(size_t queries, size_t vectors, size_t n, c
 SIMD_INLINE void SIMD_NAME(score)(const SIMD_PANEL *panel, size_t first, size_t queries, size_t memory,
                                   SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS])
 {
-    SIMD_NAME(multiply)(queries, SIMD_SLOTS, panel->d, panel->x + first * panel->d, panel->d,
-                        panel->keys + memory, HOP_PANEL, acc);
+    const SIMD_REAL *x = panel->x + first * panel->d, *keys = panel->keys + memory;
+    SIMD_NAME(multiply)(queries, SIMD_SLOTS, panel->d, x, panel->d, keys, HOP_PANEL, acc);
 }
 
-/* N += weights x values for `vectors` columns from `column` on. */
-SIMD_INLINE void SIMD_NAME(average)(const SIMD_PANEL *panel, size_t first, size_t queries, size_t column, size_t vectors)
+/* The scores of one tile into `weights`. */
+SIMD_INLINE void SIMD_NAME(score_tile)(const SIMD_PANEL *panel, size_t first, size_t queries, SIMD_REAL *weights)
 {
-    const SIMD_REAL *weights = panel->scratch;
-    SIMD_REAL *sum = (SIMD_REAL *)panel->scratch + SIMD_QUERIES * HOP_PANEL;
-    SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS];
-    SIMD_NAME(multiply)(queries, vectors, HOP_PANEL, weights, HOP_PANEL, panel->values + column, panel->columns, acc);
-    SIMD_UNROLL
-    for (size_t q = 0; q < queries; q++) {
-        SIMD_UNROLL
-        for (size_t v = 0; v < vectors; v++)
-            SIMD_NAME(store)(sum + (q * vectors + v) * SIMD_WIDTH, acc[q][v]);
-    }
-    SIMD_UNROLL
-    for (size_t q = 0; q < queries; q++)
-        SIMD_NAME(widen_add)(sum + q * vectors * SIMD_WIDTH, vectors * SIMD_WIDTH,
-                             panel->N + (first + q) * panel->columns + column);
-}
-
-/* One tile: scores, weights, sums. plain: no shift, all memories real. */
-SIMD_INLINE void SIMD_NAME(tile)(const SIMD_PANEL *panel, size_t first, size_t queries, bool plain)
-{
-    SIMD_REAL *weights = panel->scratch;
-    SIMD_UNROLL
     for (size_t memory = 0; memory < HOP_PANEL; memory += SIMD_SLOTS * SIMD_WIDTH) {
         SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS];
         SIMD_NAME(score)(panel, first, queries, memory, acc);
@@ -183,58 +171,139 @@ SIMD_INLINE void SIMD_NAME(tile)(const SIMD_PANEL *panel, size_t first, size_t q
                 SIMD_NAME(store)(weights + q * HOP_PANEL + memory + s * SIMD_WIDTH, acc[q][s]);
         }
     }
+}
+
+/* Scores to weights, in place, and D. plain: no shift, all memories real. */
+SIMD_INLINE void SIMD_NAME(weigh)(const SIMD_PANEL *panel, size_t first, size_t queries, SIMD_REAL *weights, bool plain)
+{
+    const SIMD_NAME(vec) zero = SIMD_NAME(zero)();
     SIMD_NAME(vec) total[SIMD_QUERIES];
     for (size_t q = 0; q < queries; q++) {
         SIMD_REAL *row = weights + q * HOP_PANEL;
-        const SIMD_NAME(vec) shift = !plain && panel->shift ? SIMD_NAME(splat)(panel->shift + first + q) : SIMD_NAME(zero)();
-        total[q] = SIMD_NAME(zero)();
+        const SIMD_NAME(vec) shift = !plain && panel->shift ? SIMD_NAME(splat)(panel->shift + first + q) : zero;
+        SIMD_NAME(vec) sum[SIMD_SLOTS];
         SIMD_UNROLL
         for (size_t m = 0; m < HOP_PANEL; m += SIMD_WIDTH) {
+            const size_t slot = m / SIMD_WIDTH % SIMD_SLOTS;
             SIMD_NAME(vec) weight = SIMD_NAME(load)(row + m);
             if (plain) {
                 weight = SIMD_NAME(exp)(weight);
             } else {
                 weight = SIMD_NAME(exp_or_zero)(SIMD_NAME(sub)(weight, shift));
-                weight = SIMD_NAME(first_lanes)(weight, (int)panel->count - (int)m, SIMD_NAME(zero)());
+                weight = SIMD_NAME(first_lanes)(weight, (int)panel->count - (int)m, zero);
             }
             SIMD_NAME(store)(row + m, weight);
-            total[q] = SIMD_NAME(add)(total[q], weight);
+            sum[slot] = m < SIMD_SLOTS * SIMD_WIDTH ? weight : SIMD_NAME(add)(sum[slot], weight);
         }
+        total[q] = SIMD_NAME(add)(sum[0], sum[1]);
+#if SIMD_SLOTS == 4
+        total[q] = SIMD_NAME(add)(total[q], SIMD_NAME(add)(sum[2], sum[3]));
+#endif
     }
     SIMD_NAME(totals_add)(queries, total, panel->D + first);
+}
 
+/* N += weights x values for `vectors` columns from `column` on. */
+SIMD_INLINE void SIMD_NAME(average)(const SIMD_PANEL *panel, size_t first, size_t queries, const SIMD_REAL *weights,
+                                    size_t column, size_t vectors)
+{
+    SIMD_REAL *sum = (SIMD_REAL *)panel->scratch + 2 * SIMD_NAME(tile_cells);
+    SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS];
+    SIMD_NAME(multiply)(queries, vectors, HOP_PANEL, weights, HOP_PANEL, panel->values + column, panel->columns, acc);
+    SIMD_UNROLL
+    for (size_t q = 0; q < queries; q++) {
+        SIMD_UNROLL
+        for (size_t v = 0; v < vectors; v++)
+            SIMD_NAME(store)(sum + (q * vectors + v) * SIMD_WIDTH, acc[q][v]);
+    }
+    for (size_t q = 0; q < queries; q++) {
+        double *N = panel->N + (first + q) * panel->columns + column;
+        SIMD_NAME(widen_add)(sum + q * vectors * SIMD_WIDTH, vectors * SIMD_WIDTH, N);
+    }
+}
+
+SIMD_INLINE void SIMD_NAME(average_tile)(const SIMD_PANEL *panel, size_t first, size_t queries,
+                                         const SIMD_REAL *weights)
+{
     size_t column = 0;
     for (; column + SIMD_SLOTS * SIMD_WIDTH <= panel->columns; column += SIMD_SLOTS * SIMD_WIDTH)
-        SIMD_NAME(average)(panel, first, queries, column, SIMD_SLOTS);
+        SIMD_NAME(average)(panel, first, queries, weights, column, SIMD_SLOTS);
 #if SIMD_SLOTS * SIMD_WIDTH > 16
     if (column + SIMD_SLOTS / 2 * SIMD_WIDTH <= panel->columns) {
-        SIMD_NAME(average)(panel, first, queries, column, SIMD_SLOTS / 2);
+        SIMD_NAME(average)(panel, first, queries, weights, column, SIMD_SLOTS / 2);
         column += SIMD_SLOTS / 2 * SIMD_WIDTH;
     }
 #endif
 #if SIMD_SLOTS * SIMD_WIDTH > 32
     if (column + SIMD_SLOTS / 4 * SIMD_WIDTH <= panel->columns)
-        SIMD_NAME(average)(panel, first, queries, column, SIMD_SLOTS / 4);
+        SIMD_NAME(average)(panel, first, queries, weights, column, SIMD_SLOTS / 4);
 #endif
 }
 
-static void SIMD_NAME(panel)(const SIMD_PANEL *given)
+/*
+ * The three steps of a tile for the widths there are. They are not inlined: what one step keeps in registers, the
+ * constants of exp above all, would take them from the others.
+ */
+static SIMD_APART void SIMD_NAME(score_step)(const SIMD_PANEL *panel, size_t first, size_t queries, SIMD_REAL *weights)
 {
-    const SIMD_PANEL copy = *given, *panel = &copy; /* a copy cannot alias what is written */
+    if (queries == SIMD_QUERIES)
+        SIMD_NAME(score_tile)(panel, first, SIMD_QUERIES, weights);
+    else if (queries == 2)
+        SIMD_NAME(score_tile)(panel, first, 2, weights);
+    else
+        SIMD_NAME(score_tile)(panel, first, 1, weights);
+}
+
+static SIMD_APART void SIMD_NAME(weigh_step)(const SIMD_PANEL *panel, size_t first, size_t queries, SIMD_REAL *weights)
+{
+    SIMD_NAME(weigh)(panel, first, queries, weights, true);
+}
+
+static SIMD_APART void SIMD_NAME(guarded_weigh_step)(const SIMD_PANEL *panel, size_t first, size_t queries,
+                                                     SIMD_REAL *weights)
+{
+    SIMD_NAME(weigh)(panel, first, queries, weights, false);
+}
+
+static SIMD_APART void SIMD_NAME(average_step)(const SIMD_PANEL *panel, size_t first, size_t queries,
+                                               const SIMD_REAL *weights)
+{
+    if (queries == SIMD_QUERIES)
+        SIMD_NAME(average_tile)(panel, first, SIMD_QUERIES, weights);
+    else if (queries == 2)
+        SIMD_NAME(average_tile)(panel, first, 2, weights);
+    else
+        SIMD_NAME(average_tile)(panel, first, 1, weights);
+}
+
+static inline size_t SIMD_NAME(tile_width)(size_t left)
+{
+    return left >= SIMD_QUERIES ? SIMD_QUERIES : left >= 2 ? 2 : left;
+}
+
+/* A tile is averaged after the next one's scores: neither waits for the other, so each hides the end of the other. */
+static void SIMD_NAME(panel)(const SIMD_PANEL *panel)
+{
     assert(panel->count <= HOP_PANEL && panel->columns % HOP_COLUMNS == 0);
-    size_t first = 0;
-    if (!panel->shift && panel->count == HOP_PANEL) {
-        for (; first + SIMD_QUERIES <= panel->L; first += SIMD_QUERIES)
-            SIMD_NAME(tile)(panel, first, SIMD_QUERIES, true);
-        for (; first + 2 <= panel->L; first += 2)
-            SIMD_NAME(tile)(panel, first, 2, true);
-        for (; first < panel->L; first++)
-            SIMD_NAME(tile)(panel, first, 1, true);
-    } else {
-        for (; first + SIMD_QUERIES <= panel->L; first += SIMD_QUERIES)
-            SIMD_NAME(tile)(panel, first, SIMD_QUERIES, false);
-        for (; first < panel->L; first++)
-            SIMD_NAME(tile)(panel, first, 1, false);
+    const bool plain = !panel->shift && panel->count == HOP_PANEL;
+    SIMD_REAL *weights = panel->scratch, *other = weights + SIMD_NAME(tile_cells);
+    size_t first = 0, queries = SIMD_NAME(tile_width)(panel->L);
+    if (queries > 0)
+        SIMD_NAME(score_step)(panel, 0, queries, weights);
+    while (queries > 0) {
+        if (plain)
+            SIMD_NAME(weigh_step)(panel, first, queries, weights);
+        else
+            SIMD_NAME(guarded_weigh_step)(panel, first, queries, weights);
+        const size_t next = first + queries, next_queries = SIMD_NAME(tile_width)(panel->L - next);
+        if (next_queries > 0)
+            SIMD_NAME(score_step)(panel, next, next_queries, other);
+        SIMD_NAME(average_step)(panel, first, queries, weights);
+        SIMD_REAL *swap = weights;
+        weights = other;
+        other = swap;
+        first = next;
+        queries = next_queries;
     }
 }
 

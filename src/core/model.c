@@ -92,7 +92,7 @@ static hop_status measure_values(hop_model *model, const hop_source *source, hop
 
 static hop_status pack(hop_model *model, const hop_executor *executor, hop_error *error)
 {
-    size_t panels = hop_model_panels(model);
+    size_t panels = hop_dense_panels(model->M);
     model->columns = hop_round_up(model->p, HOP_COLUMNS);
     model->key_panels = hop_array_new(panels * HOP_PANEL, model->d, sizeof(float));
     model->value_panels = hop_array_new(panels * HOP_PANEL, model->columns, sizeof(float));

@@ -33,9 +33,4 @@ struct hop_model {
 /* The keys in use: for dot the memories themselves, else their transform rounded to f32. M x d. */
 const float *hop_model_keys(const hop_model *model);
 
-static inline size_t hop_model_panels(const hop_model *model)
-{
-    return (model->M + 63) / 64;
-}
-
 #endif

@@ -13,8 +13,8 @@ uint64_t hop_rank(size_t d, unsigned g)
     uint64_t r = 1;
     for (unsigned k = 1; k <= g; k++) {
         /* C(d+k, k) = C(d+k-1, k-1) (d+k) / k: the product is exact, or the rank is out of reach anyway */
-        uint64_t product;
-        if (__builtin_mul_overflow(r, (uint64_t)d + k, &product))
+        uint64_t factor, product;
+        if (__builtin_add_overflow((uint64_t)d, (uint64_t)k, &factor) || __builtin_mul_overflow(r, factor, &product))
             return UINT64_MAX;
         r = product / k;
     }

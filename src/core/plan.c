@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/almost_linear.h"
+#include "core/dense.h"
 #include "core/kernels.h"
 
 typedef struct costs {
@@ -34,54 +35,65 @@ static const costs *costs_now(void)
     return &table[0];
 }
 
-double hop_plan_dense_seconds(const hop_model *model, size_t L)
+double hop_plan_dense_seconds(const hop_model *model)
 {
     const costs *c = costs_now();
     double pair = c->madd * (double)(model->d + model->columns) + c->weight;
-    /* A tile of queries shares the loads; a lone query waits for memory. */
-    double lone = L < 4 ? 2.0 : 1.0;
-    return (double)model->M * pair * lone + c->query;
+    return (double)model->M * pair + c->query;
 }
 
-double hop_plan_al_seconds(const hop_model *model, const hop_features *features, unsigned g, size_t L)
+double hop_plan_al_seconds(const hop_model *model, const hop_features *features, unsigned g)
 {
     const costs *c = costs_now();
-    size_t groups = (L + HOP_LANES - 1) / HOP_LANES;
-    double shared = (double)groups / (double)L; /* of a group's cost, a query */
-    double sweep = c->coefficient * (double)features->index.start[g + 2] * shared;
-    double product = features->A ? c->feature * (double)features->index.start[g + 1] *
-                                       (double)(features->p + HOP_LANES * 4) * HOP_LANES * shared
-                                 : 0;
+    double sweep = c->coefficient / HOP_LANES * (double)features->index.start[g + 2];
+    double product =
+        features->A ? c->feature * (double)features->index.start[g + 1] * (double)(features->p + HOP_LANES * 4) : 0;
     return sweep + product + c->query * (1 + 0.2 * g) + (double)model->p * 4e-9;
 }
 
-unsigned hop_plan_degree_cap(const hop_model *model, const hop_features *features, size_t L)
+unsigned hop_plan_degree_cap(const hop_model *model, const hop_features *features)
 {
-    double dense = hop_plan_dense_seconds(model, L);
+    double dense = hop_plan_dense_seconds(model);
     unsigned g = 0;
-    while (g < features->g_max && hop_plan_al_seconds(model, features, g + 1, L) < dense)
+    while (g < features->g_max && hop_plan_al_seconds(model, features, g + 1) < dense)
         g++;
     return g;
 }
 
+/* What the dense pass would promise: in f32, or in f64 where f32 misses max_error. */
+static double dense_bound(const hop_model *model, const hop_query *query, double max_error)
+{
+    double bound = model->value.range;
+    for (int f64 = 0; f64 < 2 && bound > max_error; f64++) {
+        hop_error_terms terms;
+        double log_error;
+        hop_dense_terms(model, query, f64, NULL, &terms, &log_error);
+        bound = fmin(bound, terms.osc * model->value.range + (terms.weight + terms.quotient) * model->value.widest);
+    }
+    return bound;
+}
+
 void hop_plan_choose(const hop_model *model, const hop_features *features, const hop_request *request,
-                     const hop_query *query, double sigma, size_t L, hop_plan *out)
+                     const hop_query *query, double sigma, hop_plan *out)
 {
     hop_plan plan = {.mode = HOP_DENSE, .radius = query->T_abs, .n = 1};
-    plan.predicted_seconds = hop_plan_dense_seconds(model, L);
-    plan.candidates[0] = (hop_candidate){.predicted_seconds = plan.predicted_seconds, .meets = true};
+    plan.predicted_seconds = hop_plan_dense_seconds(model);
+    double dense = dense_bound(model, query, request->max_error);
+    plan.candidates[0] = (hop_candidate){
+        .predicted_seconds = plan.predicted_seconds, .predicted_bound = dense, .meets = dense <= request->max_error};
     if (!features) {
         plan.fallback = HOP_FALLBACK_BUILDING;
         *out = plan;
         return;
     }
-    double widest = model->value.widest;
+    double widest = model->value.widest, h[HOP_DEGREE_MAX];
     bool any = false;
+    hop_certificate_h(features->g_max, fmax(query->T, 0), h);
     for (unsigned g = 1; g <= features->g_max && plan.n < HOP_PLAN_CANDIDATES; g++) {
-        double bound = query->usable ? widest * hop_al_predict(g, sigma, query->T, query->T_abs) : (double)INFINITY;
+        double bound = query->usable ? widest * hop_al_predict(g, sigma, query->T_abs, h[g]) : (double)INFINITY;
         hop_candidate *c = &plan.candidates[plan.n++];
         *c = (hop_candidate){.degree = (int)g,
-                             .predicted_seconds = hop_plan_al_seconds(model, features, g, L),
+                             .predicted_seconds = hop_plan_al_seconds(model, features, g),
                              .predicted_bound = isfinite(bound) ? bound : (double)INFINITY,
                              .meets = bound <= request->max_error};
         any = any || c->meets;
@@ -91,7 +103,33 @@ void hop_plan_choose(const hop_model *model, const hop_features *features, const
             plan.predicted_seconds = c->predicted_seconds;
         }
     }
-    if (plan.mode == HOP_DENSE)
+    if (request->want & (HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS)) {
+        plan.mode = HOP_DENSE;
+        plan.degree = 0;
+        plan.predicted_seconds = plan.candidates[0].predicted_seconds;
+        plan.fallback = HOP_FALLBACK_RETURN;
+    } else if (plan.mode == HOP_DENSE) {
         plan.fallback = any ? HOP_FALLBACK_COST : HOP_FALLBACK_BOUND;
+    }
     *out = plan;
+}
+
+double hop_plan_guess_seconds(const hop_model *model, const hop_features *features, const hop_request *request,
+                              const float *x)
+{
+    if (!features || request->mode == HOP_DENSE)
+        return hop_plan_dense_seconds(model);
+    unsigned cap = request->mode == HOP_ALMOST_LINEAR ? features->g_max : hop_plan_degree_cap(model, features);
+    double square = 0, h[HOP_DEGREE_MAX];
+    for (size_t l = 0; l < model->d; l++)
+        square += (double)x[l] * (double)x[l];
+    double norm = model->similarity == HOP_DOT ? sqrt(square) : 1;
+    double radius = request->beta * norm * model->key.radius;
+    if (radius < HOP_PLAN_RADIUS_MAX) {
+        hop_certificate_h(features->g_max, radius, h);
+        for (unsigned g = 1; g <= cap; g++)
+            if (model->value.widest * hop_al_predict(g, radius / sqrt((double)model->d), radius, h[g]) <= request->max_error)
+                return hop_plan_al_seconds(model, features, g);
+    }
+    return request->mode == HOP_ALMOST_LINEAR ? hop_plan_al_seconds(model, features, cap) : hop_plan_dense_seconds(model);
 }

@@ -10,18 +10,30 @@
 #include "core/moments.h"
 #include "core/query.h"
 
-/* Predicted seconds per query, L queries at a time. */
-double hop_plan_dense_seconds(const hop_model *model, size_t L);
-double hop_plan_al_seconds(const hop_model *model, const hop_features *features, unsigned g, size_t L);
-
-/* The highest degree predicted cheaper than dense for L queries at a time; 0: none. */
-unsigned hop_plan_degree_cap(const hop_model *model, const hop_features *features, size_t L);
+/* Above this radius no degree that is worth its cost has a certificate: auto does not even look. */
+#define HOP_PLAN_RADIUS_MAX 40.0
 
 /*
- * Candidates and choice for one query. sigma: (mean t^2)^{1/2} (hop_al_sigma); features may be NULL. log_sum_exp: max_error
- * bounds log D instead of z.
+ * Predicted seconds per query of a batch. They do not depend on the batch's size, so that neither does the choice: a
+ * query gets the same answer, to the bit, in whatever company it comes.
+ */
+double hop_plan_dense_seconds(const hop_model *model);
+double hop_plan_al_seconds(const hop_model *model, const hop_features *features, unsigned g);
+
+/* The highest degree predicted cheaper than dense; 0: none. */
+unsigned hop_plan_degree_cap(const hop_model *model, const hop_features *features);
+
+/*
+ * Candidates and choice for one query. sigma: (mean t^2)^{1/2} (hop_al_sigma); features may be NULL.
  */
 void hop_plan_choose(const hop_model *model, const hop_features *features, const hop_request *request,
-                     const hop_query *query, double sigma, size_t L, hop_plan *out);
+                     const hop_query *query, double sigma, hop_plan *out);
+
+/*
+ * Predicted seconds of one query from its norm alone, as if the keys lay evenly in all directions: for admission, before
+ * there is a workspace. features may be NULL.
+ */
+double hop_plan_guess_seconds(const hop_model *model, const hop_features *features, const hop_request *request,
+                              const float *x);
 
 #endif

@@ -255,17 +255,19 @@ hop_status hop_plan_queries(const hop_model *model, const hop_request *request, 
         if (frame.features)
             hop_al_sigma(model, frame.features, queries, n, frame.al_workspace, sigma);
         for (size_t q = 0; q < n; q++)
-            hop_plan_choose(model, frame.features, request, &queries[q], sigma[q], L, &plans[first + q]);
+            hop_plan_choose(model, frame.features, request, &queries[q], sigma[q], &plans[first + q]);
     }
     return status;
 }
 
-double hop_predict_seconds(const hop_model *model, const hop_request *request, size_t L)
+double hop_predict_seconds(const hop_model *model, const hop_request *request, size_t L, const float *x)
 {
+    enum { SAMPLE = 4 };
     const hop_features *features = hop_model_features(model);
     bool scores = request->want & (HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS);
-    double dense = hop_plan_dense_seconds(model, L) * (scores ? 8 : 1), row = dense;
-    if (features && !scores && request->mode == HOP_ALMOST_LINEAR)
-        row = hop_plan_al_seconds(model, features, features->g_max, L);
-    return row * (double)L * (double)(request->steps ? request->steps : 1);
+    double seconds = 0;
+    size_t sample = L < SAMPLE ? L : SAMPLE;
+    for (size_t i = 0; i < sample; i++)
+        seconds += hop_plan_guess_seconds(model, scores ? NULL : features, request, x + i * (L / sample) * model->d);
+    return seconds * (scores ? 8 : 1) * (double)L / (double)sample * (double)(request->steps ? request->steps : 1);
 }
