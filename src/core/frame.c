@@ -128,7 +128,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     const hop_request *request = frame->request;
     const hop_model *model = frame->model;
     bool automatic = request->mode == HOP_AUTO;
-    unsigned cap = automatic ? hop_plan_degree_cap(model, frame->features) : frame->features->g_max;
+    unsigned cap = automatic ? hop_plan_degree_cap(model, frame->features->g_max) : frame->features->g_max;
     bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);
     for (size_t i = 0; i < n; i++) {
         hop_row *row = &frame->rows[frame->active[i]];

@@ -159,8 +159,9 @@ size_t hop_model_bytes(const hop_model *model); /* held beside the source rows, 
 
 /*
  * Feature maps. They depend on neither beta nor tolerance: one set of maps answers every query up to its
- * degree. hop_features_default_degree() is the largest degree whose maps are at most as large as the
- * memories themselves (never below 1 MiB), and whose build stays within 6e10 multiply-adds; 0 where none is.
+ * degree. hop_features_default_degree() is the largest degree whose maps are at most as large as the memories
+ * themselves and predicted cheaper to evaluate than dense (maps up to 64 KiB are always taken), and whose build
+ * stays within 6e10 multiply-adds; 0 where none is.
  */
 unsigned hop_features_default_degree(const hop_model *model);
 size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree); /* SIZE_MAX: overflow */

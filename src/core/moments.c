@@ -11,9 +11,10 @@
 #include "core/alloc.h"
 #include "core/blas.h"
 #include "core/checked.h"
+#include "core/plan.h"
 #include "core/status.h"
 
-enum { BLOCK_MAX = 256, BLOCK_MIN = 16, BLOCK_BYTES = 4 << 20, DEFAULT_BYTES_FLOOR = 1 << 20, DEFAULT_DEGREE_MAX = 12 };
+enum { BLOCK_MAX = 256, BLOCK_MIN = 16, BLOCK_BYTES = 4 << 20, DEFAULT_BYTES_FLOOR = 64 << 10, DEFAULT_DEGREE_MAX = 12 };
 
 #define DEFAULT_BUILD_MADDS 6e10
 
@@ -47,11 +48,11 @@ size_t hop_features_bytes(const hop_features *features)
 unsigned hop_features_default_degree(const hop_model *model)
 {
     size_t memories = model->M * model->d * sizeof(float);
-    size_t budget = memories > DEFAULT_BYTES_FLOOR ? memories : DEFAULT_BYTES_FLOOR;
-    unsigned g = 0;
+    unsigned cheaper = hop_plan_degree_cap(model, DEFAULT_DEGREE_MAX), g = 0;
     while (g < DEFAULT_DEGREE_MAX) {
         size_t bytes = hop_features_bytes_estimate(model, g + 1);
-        if (bytes > budget || (double)bytes / sizeof(double) * (double)model->M > DEFAULT_BUILD_MADDS)
+        bool small = bytes <= DEFAULT_BYTES_FLOOR, useful = g + 1 <= cheaper && bytes <= memories;
+        if (!(small || useful) || (double)bytes / sizeof(double) * (double)model->M > DEFAULT_BUILD_MADDS)
             break;
         g++;
     }

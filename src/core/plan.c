@@ -42,20 +42,19 @@ double hop_plan_dense_seconds(const hop_model *model)
     return (double)model->M * pair + c->query;
 }
 
-double hop_plan_al_seconds(const hop_model *model, const hop_features *features, unsigned g)
+double hop_plan_al_seconds(const hop_model *model, unsigned g)
 {
     const costs *c = costs_now();
-    double sweep = c->coefficient / HOP_LANES * (double)features->index.start[g + 2];
-    double product =
-        features->A ? c->feature * (double)features->index.start[g + 1] * (double)(features->p + HOP_LANES * 4) : 0;
+    double sweep = c->coefficient / HOP_LANES * (double)hop_rank(model->d, g + 1);
+    double product = model->shared ? 0 : c->feature * (double)hop_rank(model->d, g) * (double)(model->p + HOP_LANES * 4);
     return sweep + product + c->query * (1 + 0.2 * g) + (double)model->p * 4e-9;
 }
 
-unsigned hop_plan_degree_cap(const hop_model *model, const hop_features *features)
+unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max)
 {
     double dense = hop_plan_dense_seconds(model);
     unsigned g = 0;
-    while (g < features->g_max && hop_plan_al_seconds(model, features, g + 1) < dense)
+    while (g < g_max && hop_plan_al_seconds(model, g + 1) < dense)
         g++;
     return g;
 }
@@ -93,7 +92,7 @@ void hop_plan_choose(const hop_model *model, const hop_features *features, const
         double bound = query->usable ? widest * hop_al_predict(g, sigma, query->T_abs, h[g]) : (double)INFINITY;
         hop_candidate *c = &plan.candidates[plan.n++];
         *c = (hop_candidate){.degree = (int)g,
-                             .predicted_seconds = hop_plan_al_seconds(model, features, g),
+                             .predicted_seconds = hop_plan_al_seconds(model, g),
                              .predicted_bound = isfinite(bound) ? bound : (double)INFINITY,
                              .meets = bound <= request->max_error};
         any = any || c->meets;
@@ -119,7 +118,7 @@ double hop_plan_guess_seconds(const hop_model *model, const hop_features *featur
 {
     if (!features || request->mode == HOP_DENSE)
         return hop_plan_dense_seconds(model);
-    unsigned cap = request->mode == HOP_ALMOST_LINEAR ? features->g_max : hop_plan_degree_cap(model, features);
+    unsigned cap = request->mode == HOP_ALMOST_LINEAR ? features->g_max : hop_plan_degree_cap(model, features->g_max);
     double square = 0, h[HOP_DEGREE_MAX];
     for (size_t l = 0; l < model->d; l++)
         square += (double)x[l] * (double)x[l];
@@ -129,7 +128,7 @@ double hop_plan_guess_seconds(const hop_model *model, const hop_features *featur
         hop_certificate_h(features->g_max, radius, h);
         for (unsigned g = 1; g <= cap; g++)
             if (model->value.widest * hop_al_predict(g, radius / sqrt((double)model->d), radius, h[g]) <= request->max_error)
-                return hop_plan_al_seconds(model, features, g);
+                return hop_plan_al_seconds(model, g);
     }
-    return request->mode == HOP_ALMOST_LINEAR ? hop_plan_al_seconds(model, features, cap) : hop_plan_dense_seconds(model);
+    return request->mode == HOP_ALMOST_LINEAR ? hop_plan_al_seconds(model, cap) : hop_plan_dense_seconds(model);
 }

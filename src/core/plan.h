@@ -18,10 +18,10 @@
  * query gets the same answer, to the bit, in whatever company it comes.
  */
 double hop_plan_dense_seconds(const hop_model *model);
-double hop_plan_al_seconds(const hop_model *model, const hop_features *features, unsigned g);
+double hop_plan_al_seconds(const hop_model *model, unsigned g);
 
-/* The highest degree predicted cheaper than dense; 0: none. */
-unsigned hop_plan_degree_cap(const hop_model *model, const hop_features *features);
+/* The highest degree up to g_max that is predicted cheaper than dense; 0: none. */
+unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max);
 
 /*
  * Candidates and choice for one query. sigma: (mean t^2)^{1/2} (hop_al_sigma); features may be NULL.

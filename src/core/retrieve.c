@@ -131,16 +131,20 @@ static hop_status write_row(const hop_frame *frame, size_t row, const hop_row *a
 }
 
 /* What needs every score, for the state that the last step started from. */
-static void write_scores(const hop_frame *frame, size_t row, const hop_row *at, const hop_answer *answer)
+static hop_status write_scores(const hop_frame *frame, size_t row, const hop_row *at, const hop_answer *answer,
+                               hop_error *error)
 {
     const hop_request *request = frame->request;
     bool top = request->want & HOP_WANT_TOP, support = request->want & HOP_WANT_SUPPORT;
     bool weights = request->want & HOP_WANT_WEIGHTS;
     if (!top && !support && !weights)
-        return;
+        return HOP_OK;
+    if (!at->query.usable)
+        return hop_fail_at(error, HOP_E_UNMET, (int64_t)row, -1, "row %zu: the scores leave the range of f64", row);
     hop_dense_scores(frame->model, &at->query, top ? request->top : 0, top ? answer->top_id + row * request->top : NULL,
                      top ? answer->top_weight + row * request->top : NULL, support ? answer->support + row : NULL,
                      weights ? answer->weights + row * frame->model->M : NULL, frame->dense_workspace);
+    return HOP_OK;
 }
 
 static double largest_change(size_t d, const float *before, const float *after)
@@ -182,7 +186,9 @@ static hop_status run_chunk(hop_frame *frame, size_t first, size_t n, const floa
                 return status;
             const float *z = answer->z + row * p;
             if (step == request->steps || largest_change(d, frame->state + i * d, z) < request->tolerance) {
-                write_scores(frame, row, at, answer);
+                status = write_scores(frame, row, at, answer, error);
+                if (status != HOP_OK)
+                    return status;
                 continue;
             }
             memcpy(frame->state + i * d, z, d * sizeof *z);
