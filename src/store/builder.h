@@ -1,0 +1,71 @@
+/*
+ * builder.h - rows in, frozen set out.
+ *
+ * Rows come either piece by piece, with or without knowing how many there will be, or as whole arrays whose
+ * ownership moves here. The budget is charged before anything is allocated, for the rows and for the model that
+ * will be packed from them, so that a set that will not fit is refused at the first call that can know it.
+ * Feature maps are not the builder's: operations charges and builds them once the set answers.
+ * A builder belongs to one thread at a time.
+ */
+#ifndef STORE_BUILDER_H
+#define STORE_BUILDER_H
+
+#include "store/set.h"
+
+typedef struct store_builder store_builder;
+
+/* What a set is told about its own defaults; "not given" is filled in from the rows by store_builder_finish(). */
+typedef struct store_options {
+    double beta;      /* > 0; 0: not given, 1/sqrt(d) */
+    double max_error; /* >= 0, in the values' unit; negative: not given, 1e-3 of the largest coordinate range */
+    int max_degree;   /* >= 0; -1: not given, hop_features_default_degree() */
+} store_options;
+
+#define STORE_OPTIONS_DEFAULT ((store_options){.beta = 0, .max_error = -1, .max_degree = -1})
+
+/*
+ * store_builder_new() - start a set of rows of d floats, with values of p floats each (p = 0: no values).
+ *
+ * M_expected  rows that will come, 0 where that is not known; charged and allocated at once
+ * budget      outlives the builder and the set
+ * Errors: HOP_E_SHAPE (d = 0, or sizes overflow), HOP_E_BUDGET, HOP_E_NOMEM. The caller owns *out.
+ */
+HOP_WARN_UNUSED hop_status store_builder_new(store_budget *budget, size_t M_expected, size_t d, size_t p,
+                                             hop_similarity similarity, store_builder **out, hop_error *error);
+
+/* Frees what was not handed over and gives back its charge. NULL is taken. */
+void store_builder_free(store_builder *builder);
+
+/*
+ * Append n rows, copied: memories n x d, values n x p (NULL exactly where p = 0). What was added before stays when
+ * it fails. Errors: HOP_E_BUDGET, HOP_E_SHAPE (overflow), HOP_E_NOMEM.
+ */
+HOP_WARN_UNUSED hop_status store_builder_add(store_builder *builder, size_t n, const float *memories,
+                                             const float *values, hop_error *error);
+
+/*
+ * Take over whole arrays from malloc(): *memories M x d, *values M x p (both NULL and p = 0: no values). On success
+ * the pointers are the builder's and are set to NULL; on failure they stay the caller's. Only into an empty builder.
+ */
+HOP_WARN_UNUSED hop_status store_builder_adopt(store_builder *builder, size_t M, float **memories, float **values,
+                                               hop_error *error);
+
+/*
+ * Name the memories, copied: n labels of at most STORE_LABEL_BYTES each. Once.
+ * Errors: HOP_E_LIMIT (names the row), HOP_E_BUDGET, HOP_E_NOMEM. That n = M is checked by finish.
+ */
+HOP_WARN_UNUSED hop_status store_builder_label(store_builder *builder, size_t n, const char *const *labels,
+                                               hop_error *error);
+
+/*
+ * store_builder_finish() - measure and pack the rows, fill in defaults, freeze.
+ *
+ * The set has one reference, the caller's, no name and version 0 (store_registry_commit() gives both), and state
+ * `building`. The builder is left empty and still has to be freed; on failure it keeps its rows.
+ * Errors: HOP_E_SHAPE (no rows; labels not one a row), HOP_E_DOMAIN (not finite, a zero norm: names row and column),
+ * HOP_E_BUDGET, HOP_E_NOMEM. Cost: hop_model_new() and one pass for the content hash. executor may be NULL.
+ */
+HOP_WARN_UNUSED hop_status store_builder_finish(store_builder *builder, const store_options *options,
+                                                const hop_executor *executor, store_set **out, hop_error *error);
+
+#endif

@@ -1,0 +1,207 @@
+/*
+ * operations.c - a queue of sets linked through themselves, and the thread that builds their feature maps.
+ */
+#include "store/operations.h"
+
+#include "core/status.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* A plan lists dense and one candidate a degree: maps beyond its table would never be chosen. */
+enum { DEGREE_MAX = HOP_PLAN_CANDIDATES - 1 };
+
+/* How far background builds step back behind queries on a busy machine. */
+enum { BUILD_NICE = 10 };
+
+struct store_operations {
+    const hop_executor *executor;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;  /* the queue or `stopping` */
+    store_set *first, *last; /* waiting, each with a reference */
+    store_set *running;      /* borrowed from the thread, NULL while it is idle */
+    bool stopping;
+};
+
+static bool cancelled(const store_set *set)
+{
+    return atomic_load(&set->progress.cancel);
+}
+
+static void adopt(store_set *set, hop_features *features, size_t charged_bytes)
+{
+    size_t kept = hop_features_bytes(features);
+    if (kept < charged_bytes) {
+        store_budget_release(set->budget, charged_bytes - kept);
+        charged_bytes = kept;
+    }
+    atomic_fetch_add_explicit(&set->charged_bytes, charged_bytes, memory_order_relaxed);
+    hop_model_adopt_features(set->model, features);
+    store_set_settle(set, STORE_READY, NULL);
+}
+
+/*
+ * From the degree wanted downwards until one fits. Running out of the budget, of memory or of what the library can
+ * index only means smaller maps; anything else is a fault of ours and ends the build.
+ */
+static void build(store_set *set, const hop_executor *executor)
+{
+    unsigned degree = set->max_degree < 0 ? hop_features_default_degree(set->model) : (unsigned)set->max_degree;
+    if (degree > DEGREE_MAX)
+        degree = DEGREE_MAX;
+    if (degree == 0) {
+        store_set_settle(set, STORE_READY, "no feature map is worth its size or build time for this shape");
+        return;
+    }
+    hop_error smaller = HOP_ERROR_NONE;
+    for (; degree > 0 && !cancelled(set); degree--) {
+        hop_error error = HOP_ERROR_NONE;
+        size_t bytes = hop_features_bytes_estimate(set->model, degree);
+        hop_status status = HOP_E_LIMIT;
+        if (bytes != SIZE_MAX)
+            status = store_budget_charge(set->budget, bytes, "the smallest feature map", &error);
+        if (status == HOP_OK) {
+            hop_features *features = NULL;
+            status = hop_features_build(set->model, degree, executor, &set->progress, &features, &error);
+            if (status == HOP_OK && !cancelled(set)) {
+                adopt(set, features, bytes);
+                return;
+            }
+            hop_features_free(features);
+            store_budget_release(set->budget, bytes);
+        }
+        if (status == HOP_OK || status == HOP_E_CANCELLED) /* done too late is cancelled too */
+            return;
+        if (status != HOP_E_BUDGET && status != HOP_E_LIMIT && status != HOP_E_NOMEM) {
+            char reason[HOP_ERROR_TEXT_BYTES];
+            snprintf(reason, sizeof reason, "feature maps: %.200s", error.text);
+            store_set_settle(set, STORE_FAILED, reason);
+            return;
+        }
+        smaller = error;
+    }
+    if (!cancelled(set))
+        store_set_settle(set, STORE_READY, smaller.text[0] ? smaller.text : "no feature map can be indexed");
+}
+
+static void *run(void *argument)
+{
+    store_operations *operations = argument;
+    /* Linux keeps a nice value a thread; where it is refused, builds compete like everybody else. */
+    (void)setpriority(PRIO_PROCESS, 0, BUILD_NICE);
+    pthread_mutex_lock(&operations->lock);
+    while (!operations->stopping) {
+        store_set *set = operations->first;
+        if (!set) {
+            pthread_cond_wait(&operations->changed, &operations->lock);
+            continue;
+        }
+        operations->first = set->next_build;
+        if (!operations->first)
+            operations->last = NULL;
+        set->next_build = NULL;
+        operations->running = set;
+        pthread_mutex_unlock(&operations->lock);
+        build(set, operations->executor);
+        pthread_mutex_lock(&operations->lock);
+        operations->running = NULL;
+        pthread_mutex_unlock(&operations->lock);
+        store_set_release(set); /* may free a large set: not under the lock */
+        pthread_mutex_lock(&operations->lock);
+    }
+    pthread_mutex_unlock(&operations->lock);
+    return NULL;
+}
+
+hop_status store_operations_new(const hop_executor *executor, store_operations **out, hop_error *error)
+{
+    store_operations *operations = calloc(1, sizeof *operations);
+    if (!operations)
+        return hop_fail(error, HOP_E_NOMEM, "out of memory");
+    operations->executor = executor;
+    pthread_mutex_init(&operations->lock, NULL);
+    pthread_cond_init(&operations->changed, NULL);
+    int failed = pthread_create(&operations->thread, NULL, run, operations);
+    if (failed) {
+        pthread_cond_destroy(&operations->changed);
+        pthread_mutex_destroy(&operations->lock);
+        free(operations);
+        return hop_fail(error, HOP_E_IO, "cannot start the thread for feature maps: %s", strerror(failed));
+    }
+    *out = operations;
+    return HOP_OK;
+}
+
+void store_operations_stop(store_operations *operations)
+{
+    pthread_mutex_lock(&operations->lock);
+    operations->stopping = true;
+    if (operations->running)
+        atomic_store(&operations->running->progress.cancel, true);
+    pthread_cond_signal(&operations->changed);
+    pthread_mutex_unlock(&operations->lock);
+}
+
+void store_operations_free(store_operations *operations)
+{
+    if (!operations)
+        return;
+    store_operations_stop(operations);
+    pthread_join(operations->thread, NULL);
+
+    for (store_set *set = operations->first; set;) {
+        store_set *next = set->next_build;
+        store_set_release(set);
+        set = next;
+    }
+    pthread_cond_destroy(&operations->changed);
+    pthread_mutex_destroy(&operations->lock);
+    free(operations);
+}
+
+void store_operations_submit(store_operations *operations, store_set *set)
+{
+    if (set->max_degree == 0) { /* none are wanted: no reason to wait behind others */
+        store_set_settle(set, STORE_READY, NULL);
+        return;
+    }
+    pthread_mutex_lock(&operations->lock);
+    /* A version that was replaced before its publisher came here is not worth the wait. */
+    if (!operations->stopping && !cancelled(set)) {
+        store_set_acquire(set);
+        if (operations->last)
+            operations->last->next_build = set;
+        else
+            operations->first = set;
+        operations->last = set;
+        pthread_cond_signal(&operations->changed);
+    }
+    pthread_mutex_unlock(&operations->lock);
+}
+
+void store_operations_cancel(store_operations *operations, store_set *set)
+{
+    store_set *dropped = NULL;
+    pthread_mutex_lock(&operations->lock);
+    atomic_store(&set->progress.cancel, true);
+    store_set *previous = NULL;
+    for (store_set *at = operations->first; at; previous = at, at = at->next_build) {
+        if (at != set)
+            continue;
+        if (previous)
+            previous->next_build = at->next_build;
+        else
+            operations->first = at->next_build;
+        if (operations->last == at)
+            operations->last = previous;
+        at->next_build = NULL;
+        dropped = at;
+        break;
+    }
+    pthread_mutex_unlock(&operations->lock);
+    store_set_release(dropped);
+}

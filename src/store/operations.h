@@ -1,0 +1,37 @@
+/*
+ * operations.h - work on published sets that nobody waits for: building feature maps on one background thread.
+ *
+ * Only the newest version of a set is worth the work. A version that was replaced or deleted is cancelled, in the
+ * queue or in the middle of its build, and nobody waits until it has noticed.
+ */
+#ifndef STORE_OPERATIONS_H
+#define STORE_OPERATIONS_H
+
+#include "store/set.h"
+
+typedef struct store_operations store_operations;
+
+/*
+ * Start the thread. executor may be NULL (builds then use that one thread) and outlives the operations.
+ * Errors: HOP_E_NOMEM, HOP_E_IO (no thread to be had).
+ */
+HOP_WARN_UNUSED hop_status store_operations_new(const hop_executor *executor, store_operations **out, hop_error *error);
+
+/* Cancel what runs and start nothing more. Does not wait. Any thread. */
+void store_operations_stop(store_operations *operations);
+
+/* Stop, drop what waits, join the thread. NULL is taken. */
+void store_operations_free(store_operations *operations);
+
+/*
+ * Queue a set whose state is `building`; takes a reference of its own. The maps built are those of the set's
+ * max_degree, or of the largest smaller degree that fits the memory budget. The set ends up `ready`, also where no
+ * map fits, or `failed` with a reason; at once where its max_degree is 0. Cannot fail, does not wait. Any thread,
+ * once a set.
+ */
+void store_operations_submit(store_operations *operations, store_set *set);
+
+/* The set is no longer current: drop it from the queue, or ask its build to stop. Does not wait. Any thread. */
+void store_operations_cancel(store_operations *operations, store_set *set);
+
+#endif

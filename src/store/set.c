@@ -1,0 +1,93 @@
+/*
+ * set.c - counting readers of a set, and what can be asked of it.
+ */
+#include "store/set.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *store_state_word(store_state state)
+{
+    switch (state) {
+    case STORE_BUILDING:
+        return "building";
+    case STORE_READY:
+        return "ready";
+    case STORE_FAILED:
+        return "failed";
+    }
+    return "failed";
+}
+
+store_set *store_set_acquire(store_set *set)
+{
+    /* The caller's own reference, or the lock, already orders this reader after the set's construction. */
+    size_t before = atomic_fetch_add_explicit(&set->references, 1, memory_order_relaxed);
+    assert(before > 0);
+    (void)before;
+    return set;
+}
+
+void store_set_release(store_set *set)
+{
+    /* acq_rel: every reader's last look happens before the last one frees. */
+    if (!set || atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel) > 1)
+        return;
+    store_budget *budget = set->budget;
+    size_t charged = atomic_load_explicit(&set->charged_bytes, memory_order_relaxed);
+    hop_model_free(set->model);
+    free(set->memories);
+    free(set->values);
+    free(set->label_text);
+    free(set->label_offset);
+    free(set);
+    store_budget_release(budget, charged);
+}
+
+store_state store_set_state(const store_set *set)
+{
+    return (store_state)atomic_load_explicit(&set->state, memory_order_acquire);
+}
+
+const char *store_set_reason(const store_set *set)
+{
+    /* While it builds, the reason may be about to be written; it is only read after the state was. */
+    return store_set_state(set) == STORE_BUILDING ? "" : set->reason;
+}
+
+const char *store_set_label(const store_set *set, size_t mu)
+{
+    assert(mu < set->M);
+    return set->label_text ? set->label_text + set->label_offset[mu] : NULL;
+}
+
+unsigned store_set_permille(const store_set *set)
+{
+    if (store_set_state(set) != STORE_BUILDING)
+        return 1000;
+    unsigned permille = atomic_load_explicit(&set->progress.permille, memory_order_relaxed);
+    return permille < 1000 ? permille : 999;
+}
+
+void store_set_settle(store_set *set, store_state state, const char *reason)
+{
+    assert(state != STORE_BUILDING && store_set_state(set) == STORE_BUILDING);
+    if (reason)
+        snprintf(set->reason, sizeof set->reason, "%s", reason);
+    atomic_store_explicit(&set->state, state, memory_order_release);
+}
+
+store_bytes store_set_bytes(const store_set *set)
+{
+    const hop_features *features = hop_model_features(set->model);
+    store_bytes bytes = {
+        .memories = set->M * set->d * sizeof(float),
+        .values = set->values ? set->M * set->p * sizeof(float) : 0,
+        .labels = set->label_bytes,
+        .model = hop_model_bytes(set->model),
+        .features = features ? hop_features_bytes(features) : 0,
+    };
+    bytes.total = bytes.memories + bytes.values + bytes.labels + bytes.model + bytes.features;
+    return bytes;
+}
