@@ -1,0 +1,401 @@
+/*
+ * api_retrieve.c - asking a set: retrieve, energy and plan. Decode, fill in the set's defaults, refuse what is over a
+ * limit, hand the work to a worker, run it in pieces, encode.
+ *
+ * The version that was current when the request was decoded answers it, whatever happens to the name meanwhile: the
+ * query holds one reference until the request is over.
+ */
+#include "core/checked.h"
+#include "core/status.h"
+#include "server/api_answer.h"
+#include "server/api_sets.h"
+#include "server/args.h"
+#include "server/config.h"
+#include "server/metrics.h"
+#include "server/refuse.h"
+#include "server/route.h"
+#include "store/registry.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    /* Rows of one piece: enough to share a pass over the memories, few enough to notice soon that nobody waits. */
+    PIECE_ROWS_MAX = 512,
+    PIECE_ROWS_MIN = 8,
+    BLOCK_ALIGN = 64
+};
+
+/* A piece is predicted to take no longer than this, unless it has PIECE_ROWS_MIN rows. */
+#define PIECE_SECONDS 0.05
+
+/* A plan of one row is taken to cost this much; it depends on the number of degrees, hardly on M. */
+#define PLAN_SECONDS 5e-6
+
+/* What a decoded request keeps until it is over. */
+typedef struct asked {
+    srv_query query;
+    srv_retrieve_args args;
+    bool decoded; /* args are */
+    bool npy;     /* Z alone */
+} asked;
+
+static void asked_free(void *state)
+{
+    asked *self = state;
+    if (self->decoded)
+        srv_retrieve_args_fini(&self->args);
+    store_set_release(self->query.set);
+    free(self);
+}
+
+/* ---- before the work ----------------------------------------------------------------------------------- */
+
+/* Defaults that depend on the set. For energies max_error is in the energy's unit, 1e-3 of which is 1e-3 / beta. */
+static void fill_defaults(asked *self, srv_retrieve_kind kind)
+{
+    hop_request *request = &self->args.request;
+    const store_set *set = self->query.set;
+    if (!self->args.beta_given)
+        request->beta = set->beta;
+    if (!self->args.max_error_given)
+        request->max_error = kind == SRV_ENERGY ? 1e-3 / request->beta : set->max_error;
+    if (self->npy)
+        request->want = 0; /* Z alone is sent: nothing else is worth computing, or holding in memory */
+    if (!(request->want & HOP_WANT_TOP))
+        request->top = 0;
+    else if (request->top > set->M)
+        request->top = set->M;
+    self->query.request = *request;
+    self->query.L = self->args.L;
+    self->query.x = self->args.x;
+}
+
+static hop_status check_limits(const srv_config *config, const asked *self, srv_retrieve_kind kind, hop_error *error)
+{
+    const srv_query *query = &self->query;
+    size_t weights;
+    if ((query->request.want & HOP_WANT_WEIGHTS) &&
+        (!hop_mul_size(query->L, query->set->M, &weights) || weights > SRV_LIMIT_WEIGHTS))
+        return srv_refuse_limit(error, HOP_E_LIMIT, -1, -1, SRV_LIMIT_WEIGHTS, (double)query->L * (double)query->set->M,
+                                "weights of %zu queries against %zu memories: at most %d numbers are returned",
+                                query->L, query->set->M, SRV_LIMIT_WEIGHTS);
+    size_t bytes = kind == SRV_PLAN     ? srv_answer_plan_bytes(query)
+                   : kind == SRV_ENERGY ? srv_answer_energy_bytes(query)
+                   : self->npy          ? srv_answer_npy_bytes(query)
+                                        : srv_answer_json_bytes(query);
+    if (bytes > config->response_limit_bytes)
+        return srv_refuse_limit(error, HOP_E_LIMIT, -1, -1, (double)config->response_limit_bytes, (double)bytes,
+                                "the answer to %zu queries may take %zu bytes, the limit of a response is %" PRIu64
+                                ": send fewer queries%s",
+                                query->L, bytes, config->response_limit_bytes,
+                                kind == SRV_RETRIEVE && !self->npy ? ", or ask for application/x-npy" : "");
+    return HOP_OK;
+}
+
+/* Everything up to the work. NULL: the request has been answered. */
+static asked *decode(srv_request *request, srv_retrieve_kind kind, bool npy)
+{
+    const srv_config *config = request->app->config;
+    hop_error error = HOP_ERROR_NONE;
+    asked *self = calloc(1, sizeof *self);
+    if (!self) {
+        hop_fail(&error, HOP_E_NOMEM, "out of memory");
+        srv_reply_error(request, &error);
+        return NULL;
+    }
+    self->npy = npy;
+    srv_request_set_state(request, self, asked_free);
+    hop_status status = store_registry_get(request->app->registry, request->name, &self->query.set, &error);
+    if (status == HOP_OK) {
+        const srv_args_limits limits = {
+            .rows = config->max_batch, .columns = SRV_LIMIT_DIMENSION, .array_bytes = SIZE_MAX};
+        const srv_args_source source = srv_args_source_of(request);
+        status = srv_retrieve_args_read(&source, kind, self->query.set->d, &limits, &self->args, &error);
+    }
+    if (status == HOP_OK) {
+        self->decoded = true;
+        srv_request_body_free(request);
+        fill_defaults(self, kind);
+        status = check_limits(config, self, kind, &error);
+    }
+    if (status != HOP_OK) {
+        srv_reply_error(request, &error);
+        return NULL;
+    }
+    return self;
+}
+
+/* ---- the work ------------------------------------------------------------------------------------------ */
+
+/* Carve the next array out of a block; with a NULL base only its size is added. */
+static void *carve(char *base, size_t *used, size_t rows, size_t columns, size_t element)
+{
+    size_t bytes;
+    if (*used == SIZE_MAX || !hop_array_bytes(rows, columns, element, &bytes) || !hop_add_size(*used, bytes, &bytes) ||
+        bytes > SIZE_MAX - BLOCK_ALIGN) {
+        *used = SIZE_MAX;
+        return NULL;
+    }
+    void *array = base ? base + *used : NULL;
+    *used = hop_round_up(bytes, BLOCK_ALIGN);
+    return array;
+}
+
+/* Arrays of a whole answer in the block from *used on: those that this kind of question and `want` need. */
+static void lay_out(const srv_query *query, srv_retrieve_kind kind, char *base, size_t *used, hop_answer *answer)
+{
+    size_t L = query->L, one = 1;
+    unsigned want = kind == SRV_RETRIEVE ? query->request.want : HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP;
+    *answer = (hop_answer){0};
+    if (kind == SRV_RETRIEVE) {
+        answer->z = carve(base, used, L, query->set->p, sizeof *answer->z);
+        answer->error_bound = carve(base, used, L, one, sizeof *answer->error_bound);
+    }
+    answer->degree = carve(base, used, L, one, sizeof *answer->degree);
+    answer->fallback = carve(base, used, L, one, sizeof *answer->fallback);
+    if (want & HOP_WANT_ENERGY) {
+        answer->energy = carve(base, used, L, one, sizeof *answer->energy);
+        answer->energy_bound = carve(base, used, L, one, sizeof *answer->energy_bound);
+    }
+    if (want & HOP_WANT_LOG_SUM_EXP) {
+        answer->log_sum_exp = carve(base, used, L, one, sizeof *answer->log_sum_exp);
+        answer->log_sum_exp_bound = carve(base, used, L, one, sizeof *answer->log_sum_exp_bound);
+    }
+    if (want & HOP_WANT_TOP) {
+        answer->top_id = carve(base, used, L, query->request.top, sizeof *answer->top_id);
+        answer->top_weight = carve(base, used, L, query->request.top, sizeof *answer->top_weight);
+    }
+    if (want & HOP_WANT_SUPPORT)
+        answer->support = carve(base, used, L, one, sizeof *answer->support);
+    if (want & HOP_WANT_WEIGHTS)
+        answer->weights = carve(base, used, L, query->set->M, sizeof *answer->weights);
+    if (want & HOP_WANT_STEPS)
+        answer->steps = carve(base, used, L, one, sizeof *answer->steps);
+}
+
+/* The same arrays from row `first` on. */
+static hop_answer answer_from(const srv_query *query, const hop_answer *answer, size_t first)
+{
+#define FROM(member, columns) .member = answer->member ? answer->member + first * (columns) : NULL
+    return (hop_answer){
+        FROM(z, query->set->p),
+        FROM(error_bound, 1),
+        FROM(degree, 1),
+        FROM(fallback, 1),
+        FROM(energy, 1),
+        FROM(energy_bound, 1),
+        FROM(log_sum_exp, 1),
+        FROM(log_sum_exp_bound, 1),
+        FROM(top_id, query->request.top),
+        FROM(top_weight, query->request.top),
+        FROM(support, 1),
+        FROM(weights, query->set->M),
+        FROM(steps, 1),
+    };
+#undef FROM
+}
+
+/* An error of a piece that began at row `first`, as one of the whole batch: in its members and in its sentence. */
+static void shift_row(hop_error *error, size_t first)
+{
+    if (error->row < 0 || first == 0)
+        return;
+    char local[32], text[HOP_ERROR_TEXT_BYTES];
+    int length = snprintf(local, sizeof local, "row %" PRId64, error->row);
+    error->row += (int64_t)first;
+    const char *at = strstr(error->text, local);
+    if (!at)
+        return;
+    int written = snprintf(text, sizeof text, "%.*srow %" PRId64 "%s", (int)(at - error->text), error->text, error->row,
+                           at + length);
+    if (written > 0)
+        memcpy(error->text, text, sizeof text);
+}
+
+/* False: the request has been answered, because nobody waits any more. */
+static bool still_wanted(srv_request *request, size_t done, size_t L)
+{
+    if (done == 0 || !srv_request_expired(request))
+        return true;
+    srv_reply_problem(request, SRV_DEADLINE, "the deadline passed after %zu of %zu rows", done, L);
+    return false;
+}
+
+static void out_of_memory(srv_request *request, size_t bytes)
+{
+    hop_error error = HOP_ERROR_NONE;
+    hop_fail(&error, HOP_E_NOMEM, "out of memory for an answer that needs %zu bytes of workspace", bytes);
+    srv_reply_error(request, &error);
+}
+
+static size_t piece_rows(const srv_query *query)
+{
+    double seconds = hop_predict_seconds(query->set->model, &query->request, query->L, query->x);
+    double fit = PIECE_SECONDS / seconds * (double)query->L;
+    size_t rows = fit > PIECE_ROWS_MAX ? PIECE_ROWS_MAX : fit < PIECE_ROWS_MIN ? PIECE_ROWS_MIN : (size_t)fit;
+    return query->L < rows ? query->L : rows;
+}
+
+/* Workspace of one piece of that many rows, where the arrays begin; SIZE_MAX: the sizes overflow. */
+static size_t scratch_bytes(const srv_query *query, size_t rows)
+{
+    size_t bytes = hop_retrieve_workspace_bytes(query->set->model, rows);
+    return bytes == 0 || bytes > SIZE_MAX - BLOCK_ALIGN ? SIZE_MAX : hop_round_up(bytes, BLOCK_ALIGN);
+}
+
+/* A block of the worker's; NULL: the request has been answered. */
+static char *reserve(srv_request *request, srv_workspace *workspace, size_t bytes)
+{
+    char *block = bytes == SIZE_MAX ? NULL : srv_workspace_reserve(workspace, bytes);
+    if (!block)
+        out_of_memory(request, bytes);
+    return block;
+}
+
+static void count(srv_request *request, const srv_query *query, const hop_answer *answer)
+{
+    uint64_t dense = 0, fallbacks[HOP_FALLBACK_RETURN + 1] = {0};
+    for (size_t l = 0; l < query->L; l++) {
+        dense += answer->degree[l] == 0;
+        fallbacks[answer->fallback[l]]++;
+    }
+    srv_metrics *metrics = request->app->metrics;
+    srv_metrics_queries(metrics, HOP_DENSE, dense);
+    srv_metrics_queries(metrics, HOP_ALMOST_LINEAR, query->L - dense);
+    for (hop_fallback reason = HOP_FALLBACK_BOUND; reason <= HOP_FALLBACK_RETURN; reason++)
+        srv_metrics_fallbacks(metrics, reason, fallbacks[reason]);
+}
+
+/* All rows through hop_retrieve() or hop_energy(), piece by piece. False: the request has been answered. */
+static bool compute(srv_request *request, const asked *self, srv_retrieve_kind kind, srv_workspace *workspace,
+                    hop_answer *answer)
+{
+    const srv_query *query = &self->query;
+    size_t piece_max = piece_rows(query), scratch = scratch_bytes(query, piece_max), used = scratch;
+    lay_out(query, kind, NULL, &used, answer);
+    char *block = reserve(request, workspace, used);
+    if (!block)
+        return false;
+    used = scratch;
+    lay_out(query, kind, block, &used, answer);
+    for (size_t first = 0; first < query->L; first += piece_max) {
+        size_t rows = query->L - first < piece_max ? query->L - first : piece_max;
+        hop_answer piece = answer_from(query, answer, first);
+        hop_error error = HOP_ERROR_NONE;
+        if (!still_wanted(request, first, query->L))
+            return false;
+        hop_status status = (kind == SRV_ENERGY ? hop_energy : hop_retrieve)(
+            query->set->model, &query->request, rows, query->x + first * query->set->d, block, scratch, &piece, &error);
+        if (status != HOP_OK) {
+            shift_row(&error, first);
+            srv_reply_error(request, &error);
+            return false;
+        }
+    }
+    request->computed_ns = srv_clock_ns();
+    count(request, query, answer);
+    return true;
+}
+
+static void run_retrieve(srv_request *request, srv_workspace *workspace)
+{
+    const asked *self = request->state;
+    const srv_query *query = &self->query;
+    hop_answer answer;
+    if (!compute(request, self, SRV_RETRIEVE, workspace, &answer))
+        return;
+    srv_text text;
+    srv_text_init(&text, request->app->config->response_limit_bytes);
+    if (!self->npy) {
+        srv_answer_write_json(request, query, &answer, &text);
+        srv_reply_json(request, SRV_OK, &text);
+        return;
+    }
+    char bound[SRV_BOUND_TEXT_BYTES];
+    srv_answer_bound_max(query, &answer, bound);
+    srv_reply_header_add(request, "Hopfield-Mode", "%s", srv_answer_mode_word(query, &answer));
+    srv_reply_header_add(request, "Hopfield-Error-Bound-Max", "%s", bound);
+    srv_reply_header_add(request, "Hopfield-Version", "%" PRIu64, query->set->version);
+    if (srv_answer_write_npy(query, &answer, &text)) {
+        srv_reply_text(request, SRV_OK, "application/x-npy", &text);
+    } else {
+        out_of_memory(request, srv_answer_npy_bytes(query));
+        srv_text_fini(&text);
+    }
+}
+
+static void run_energy(srv_request *request, srv_workspace *workspace)
+{
+    const asked *self = request->state;
+    hop_answer answer;
+    if (!compute(request, self, SRV_ENERGY, workspace, &answer))
+        return;
+    srv_text text;
+    srv_text_init(&text, request->app->config->response_limit_bytes);
+    srv_answer_write_energy(request, &self->query, &answer, &text);
+    srv_reply_json(request, SRV_OK, &text);
+}
+
+static void run_plan(srv_request *request, srv_workspace *workspace)
+{
+    const asked *self = request->state;
+    const srv_query *query = &self->query;
+    size_t piece_max = piece_rows(query), scratch = scratch_bytes(query, piece_max), used = scratch;
+    carve(NULL, &used, query->L, 1, sizeof(hop_plan));
+    char *block = reserve(request, workspace, used);
+    if (!block)
+        return;
+    hop_plan *plans = (hop_plan *)(void *)(block + scratch);
+    for (size_t first = 0; first < query->L; first += piece_max) {
+        size_t rows = query->L - first < piece_max ? query->L - first : piece_max;
+        hop_error error = HOP_ERROR_NONE;
+        if (!still_wanted(request, first, query->L))
+            return;
+        if (hop_plan_queries(query->set->model, &query->request, rows, query->x + first * query->set->d, block, scratch,
+                             plans + first, &error) != HOP_OK) {
+            shift_row(&error, first);
+            srv_reply_error(request, &error);
+            return;
+        }
+    }
+    srv_text text;
+    srv_text_init(&text, request->app->config->response_limit_bytes);
+    srv_answer_write_plans(query, plans, &text);
+    srv_reply_json(request, SRV_OK, &text);
+}
+
+/* ---- handlers ------------------------------------------------------------------------------------------ */
+
+void srv_api_retrieve(srv_request *request)
+{
+    static const char *const offered[] = {"application/json", "application/x-npy"};
+    int accepted = srv_request_accepts(request, offered, sizeof offered / sizeof *offered);
+    if (accepted < 0) {
+        srv_reply_problem(request, SRV_NOT_ACCEPTABLE,
+                          "answers are application/json or application/x-npy, and Accept takes neither");
+        return;
+    }
+    asked *self = decode(request, SRV_RETRIEVE, accepted == 1);
+    if (self)
+        srv_request_defer(request, hop_predict_seconds(self->query.set->model, &self->query.request, self->query.L, self->query.x),
+                          run_retrieve);
+}
+
+void srv_api_energy(srv_request *request)
+{
+    asked *self = srv_accepts_json(request) ? decode(request, SRV_ENERGY, false) : NULL;
+    if (self)
+        srv_request_defer(request, hop_predict_seconds(self->query.set->model, &self->query.request, self->query.L, self->query.x),
+                          run_energy);
+}
+
+void srv_api_plan(srv_request *request)
+{
+    asked *self = srv_accepts_json(request) ? decode(request, SRV_PLAN, false) : NULL;
+    if (self)
+        srv_request_defer(request, PLAN_SECONDS * (double)self->query.L, run_plan);
+}

@@ -1,0 +1,212 @@
+/*
+ * api_sets.c - memory sets as the daemon's clients and probes see them: list, description, states; and the hooks that
+ * open and close the store. Changing sets is api_admin.c's, asking them api_retrieve.c's.
+ */
+#include "server/api_sets.h"
+
+#include "core/status.h"
+#include "server/config.h"
+#include "server/route.h"
+#include "store/registry.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+hop_status srv_sets_open(srv_app *app, hop_error *error)
+{
+    store_budget *budget = calloc(1, sizeof *budget);
+    if (!budget)
+        return hop_fail(error, HOP_E_NOMEM, "out of memory");
+    uint64_t limit = app->config->memory_budget_bytes;
+    store_budget_init(budget, limit < SIZE_MAX ? (size_t)limit : SIZE_MAX);
+
+    store_operations *operations = NULL;
+    store_registry *registry = NULL;
+    hop_status status = store_operations_new(srv_scheduler_executor(app->scheduler), &operations, error);
+    if (status == HOP_OK)
+        status = store_registry_new(operations, &registry, error);
+    if (status != HOP_OK) {
+        store_operations_free(operations);
+        free(budget);
+        return status;
+    }
+    app->budget = budget;
+    app->operations = operations;
+    app->registry = registry;
+    return HOP_OK;
+}
+
+void srv_sets_cancel(srv_app *app)
+{
+    if (app->operations)
+        store_operations_stop(app->operations);
+}
+
+void srv_sets_close(srv_app *app)
+{
+    store_registry_free(app->registry);
+    store_operations_free(app->operations);
+    free(app->budget);
+    app->registry = NULL;
+    app->operations = NULL;
+    app->budget = NULL;
+}
+
+void srv_sets_count(const srv_app *app, srv_sets_counts *out)
+{
+    *out = (srv_sets_counts){0};
+    store_set **sets = NULL;
+    size_t n = 0;
+    if (!app->registry || store_registry_list(app->registry, &sets, &n, NULL) != HOP_OK)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        switch (store_set_state(sets[i])) {
+        case STORE_BUILDING:
+            out->building++;
+            break;
+        case STORE_READY:
+            out->ready++;
+            break;
+        case STORE_FAILED:
+            out->failed++;
+            break;
+        }
+    }
+    store_registry_list_free(sets, n);
+}
+
+void srv_sets_write_states(const srv_app *app, srv_text *out)
+{
+    store_set **sets = NULL;
+    size_t n = 0;
+    if (!app->registry || store_registry_list(app->registry, &sets, &n, NULL) != HOP_OK)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        store_state state = store_set_state(sets[i]);
+        const char *reason = store_set_reason(sets[i]);
+        srv_text_printf(out, "%s{\"name\":\"%s\",\"state\":\"%s\",\"percent\":%u,\"reason\":", i ? "," : "",
+                        sets[i]->name, store_state_word(state), store_set_permille(sets[i]) / 10);
+        srv_text_json_string(out, *reason ? reason : NULL);
+        srv_text_putc(out, '}');
+    }
+    store_registry_list_free(sets, n);
+}
+
+static void write_number(srv_text *out, const char *name, double value)
+{
+    srv_text_printf(out, "\"%s\":", name);
+    srv_text_json_number(out, value);
+}
+
+static void write_created(srv_text *out, int64_t created_ms)
+{
+    time_t seconds = (time_t)(created_ms / 1000);
+    struct tm utc;
+    char text[32];
+    gmtime_r(&seconds, &utc);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    srv_text_printf(out, ",\"created\":\"%s.%03dZ\"", text, (int)(created_ms % 1000));
+}
+
+static void write_features(srv_text *out, const store_set *set)
+{
+    /* The state first: a set that says `ready` shows the maps it is ready with. */
+    unsigned permille = store_set_permille(set);
+    const hop_features *features = hop_model_features(set->model);
+    unsigned degree = features ? hop_features_max_degree(features) : 0;
+    srv_text_printf(out, ",\"features\":{\"max_degree\":%u,\"rank\":%" PRIu64 ",\"ranks\":[", degree,
+                    features ? hop_features_rank(features) : 0);
+    for (unsigned g = 1; g <= degree; g++)
+        srv_text_printf(out, "%s%" PRIu64, g > 1 ? "," : "", hop_rank(set->d, g));
+    srv_text_printf(out, "],\"bytes\":%zu,\"progress\":%u.%03u}", features ? hop_features_bytes(features) : 0,
+                    permille / 1000, permille % 1000);
+}
+
+void srv_set_write_description(const store_set *set, srv_text *out)
+{
+    store_state state = store_set_state(set);
+    srv_text_printf(out, "{\"name\":\"%s\",\"version\":%" PRIu64 ",\"etag\":", set->name, set->version);
+    srv_text_json_string(out, set->etag);
+    srv_text_printf(out, ",\"state\":\"%s\",\"M\":%zu,\"d\":%zu,\"p\":%zu,", store_state_word(state), set->M, set->d,
+                    set->p);
+    write_number(out, "beta", set->beta);
+    srv_text_putc(out, ',');
+    write_number(out, "max_error", set->max_error);
+    srv_text_printf(out, ",\"similarity\":\"%s\"", hop_similarity_word(hop_model_similarity(set->model)));
+
+    store_bytes bytes = store_set_bytes(set);
+    srv_text_printf(out,
+                    ",\"bytes\":{\"memories\":%zu,\"values\":%zu,\"labels\":%zu,\"model\":%zu,\"features\":%zu,"
+                    "\"total\":%zu}",
+                    bytes.memories, bytes.values, bytes.labels, bytes.model, bytes.features, bytes.total);
+    write_created(out, set->created_ms);
+
+    hop_norms norms = hop_model_norms(set->model);
+    srv_text_puts(out, ",\"norms\":{");
+    write_number(out, "max_abs", norms.max_abs);
+    srv_text_putc(out, ',');
+    write_number(out, "max_l2", norms.max_l2);
+    srv_text_putc(out, ',');
+    write_number(out, "centred_max_l2", norms.centred_max_l2);
+    srv_text_putc(out, '}');
+    write_features(out, set);
+    srv_text_putc(out, '}');
+}
+
+bool srv_accepts_json(srv_request *request)
+{
+    static const char *const offered[] = {"application/json"};
+    if (srv_request_accepts(request, offered, 1) >= 0)
+        return true;
+    srv_reply_problem(request, SRV_NOT_ACCEPTABLE, "this is answered as application/json, which Accept does not take");
+    return false;
+}
+
+void srv_api_sets_list(srv_request *request)
+{
+    if (!srv_accepts_json(request))
+        return;
+    store_set **sets = NULL;
+    size_t n = 0;
+    hop_error error = HOP_ERROR_NONE;
+    if (store_registry_list(request->app->registry, &sets, &n, &error) != HOP_OK) {
+        srv_reply_error(request, &error);
+        return;
+    }
+    srv_text text;
+    srv_text_init(&text, request->app->config->response_limit_bytes);
+    srv_text_puts(&text, "{\"sets\":[");
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            srv_text_putc(&text, ',');
+        srv_set_write_description(sets[i], &text);
+    }
+    srv_text_puts(&text, "]}\n");
+    store_registry_list_free(sets, n);
+    srv_reply_json(request, SRV_OK, &text);
+}
+
+void srv_api_set_describe(srv_request *request)
+{
+    if (!srv_accepts_json(request))
+        return;
+    store_set *set = NULL;
+    hop_error error = HOP_ERROR_NONE;
+    if (store_registry_get(request->app->registry, request->name, &set, &error) != HOP_OK) {
+        srv_reply_error(request, &error);
+        return;
+    }
+    srv_reply_header_add(request, "ETag", "%s", set->etag);
+    const char *known = srv_request_header(request, "If-None-Match");
+    if (known && store_etag_listed(known, set->etag, true)) {
+        srv_reply_empty(request, SRV_NOT_MODIFIED);
+    } else {
+        srv_text text;
+        srv_text_init(&text, request->app->config->response_limit_bytes);
+        srv_set_write_description(set, &text);
+        srv_text_putc(&text, '\n');
+        srv_reply_json(request, SRV_OK, &text);
+    }
+    store_set_release(set);
+}

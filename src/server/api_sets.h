@@ -1,0 +1,17 @@
+/*
+ * api_sets.h - how a set describes itself; the handlers are declared in route.h, the hooks in app.h.
+ */
+#ifndef SRV_API_SETS_H
+#define SRV_API_SETS_H
+
+#include "server/request.h"
+#include "server/text.h"
+#include "store/set.h"
+
+/* Append a set's description, one JSON object (http-api: "Describing a set"). `regime` is not part of this version. */
+void srv_set_write_description(const store_set *set, srv_text *out);
+
+/* True where the client takes application/json; otherwise the request has been answered (SRV_NOT_ACCEPTABLE). */
+bool srv_accepts_json(srv_request *request);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * health.c - the routes that say how the daemon is: probes, metrics, /v1/info and the served description of the API.
+ */
+#include "server/config.h"
+#include "server/metrics.h"
+#include "server/openapi.h"
+#include "server/route.h"
+#include "store/budget.h"
+
+enum { PAGE_BYTES = 16 << 20 };
+
+void srv_health_live(srv_request *request)
+{
+    static const char body[] = "{\"status\":\"live\"}\n";
+    srv_reply_fixed(request, SRV_OK, "application/json", body, sizeof body - 1);
+}
+
+void srv_health_ready(srv_request *request)
+{
+    const srv_app *app = request->app;
+    srv_sets_counts counts = {0};
+    srv_sets_count(app, &counts);
+    bool draining = atomic_load(&app->draining);
+    bool ready = !draining && counts.loading == 0;
+    const char *status = draining             ? "draining"
+                         : counts.loading > 0 ? "loading"
+                         : counts.failed > 0  ? "degraded"
+                                              : "ready";
+    srv_text body;
+    srv_text_init(&body, PAGE_BYTES);
+    srv_text_printf(&body, "{\"status\":\"%s\",\"sets\":[", status);
+    srv_sets_write_states(app, &body);
+    srv_text_puts(&body, "]}\n");
+    if (!ready)
+        srv_reply_header_add(request, "Retry-After", "%d", SRV_RETRY_SECONDS);
+    srv_reply_json(request, ready ? SRV_OK : SRV_NOT_READY, &body);
+}
+
+void srv_health_metrics(srv_request *request)
+{
+    srv_text body;
+    srv_text_init(&body, PAGE_BYTES);
+    srv_metrics_write(request->app, &body);
+    srv_reply_text(request, SRV_OK, "text/plain; version=0.0.4; charset=utf-8", &body);
+}
+
+void srv_health_openapi(srv_request *request)
+{
+    srv_reply_fixed(request, SRV_OK, "application/json", srv_openapi, srv_openapi_bytes);
+}
+
+void srv_health_info(srv_request *request)
+{
+    const srv_app *app = request->app;
+    const srv_config *config = app->config;
+    srv_text body;
+    srv_text_init(&body, PAGE_BYTES);
+    srv_text_puts(&body, "{\"name\":\"hopfieldd\",\"version\":\"" HOPFIELDD_VERSION "\",\"persistent\":false,\"isa\":");
+    srv_text_json_string(&body, hop_isa_name());
+    srv_text_puts(&body, ",\"blas\":{\"core\":");
+    srv_text_json_string(&body, hop_blas_core());
+    srv_text_puts(&body, ",\"config\":");
+    srv_text_json_string(&body, hop_blas_config());
+    srv_text_printf(&body, "},\"threads\":{\"workers\":%llu,\"io\":%llu,\"blas\":1}",
+                    (unsigned long long)config->workers, (unsigned long long)config->io_threads);
+    srv_text_printf(&body, ",\"memory\":{\"budget_bytes\":%zu,\"reserved_bytes\":%zu}",
+                    app->budget ? store_budget_limit(app->budget) : (size_t)config->memory_budget_bytes,
+                    app->budget ? store_budget_reserved(app->budget) : 0);
+    srv_text_printf(&body, ",\"uptime_seconds\":%.3f,\"limits\":{", (double)(srv_clock_ns() - app->started_ns) * 1e-9);
+    srv_config_write_limits(config, &body);
+    srv_text_puts(&body, "}}\n");
+    srv_reply_json(request, SRV_OK, &body);
+}
