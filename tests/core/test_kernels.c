@@ -1,0 +1,468 @@
+/*
+ * test_kernels.c - every table of kernels that this machine runs, against sums in long double.
+ *
+ * Budgets are those of kernels.h: d + 1 roundings a score, the proven error of exp, HOP_DEPTH roundings a sum.
+ * exp itself has its own program, test_kernels_exp.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "core/kernel_tables.h"
+#include "support/check_main.h"
+#include "support/rng.h"
+
+enum { D_MAX = 130, L_MAX = 40, COLUMNS_MAX = 128, GUARD = 8, LANES_MAX = 67 };
+
+static const hop_kernels *tables[KERNEL_TABLES_MAX];
+static int tables_n;
+static uint64_t seed;
+
+/* ---- panels ------------------------------------------------------------------------------------------------ */
+
+/* Arrays of one panel in both types; everything starts one element off its alignment, scratch excepted. */
+static struct arrays {
+    float keys_f32[D_MAX * HOP_PANEL + 1], values_f32[HOP_PANEL * COLUMNS_MAX + 1];
+    float x_f32[L_MAX * D_MAX + 1], shift_f32[L_MAX + 1];
+    double keys_f64[D_MAX * HOP_PANEL + 1], values_f64[HOP_PANEL * COLUMNS_MAX + 1];
+    double x_f64[L_MAX * D_MAX + 1], shift_f64[L_MAX + 1];
+    double D[1 + L_MAX + GUARD], N[1 + L_MAX * COLUMNS_MAX + GUARD];
+    double start_D[L_MAX + GUARD], start_N[L_MAX * COLUMNS_MAX + GUARD];
+    _Alignas(64) unsigned char scratch[1 << 15];
+} arrays;
+
+typedef struct extent {
+    size_t d, L, count, columns;
+    bool shift;
+} extent;
+
+/* Entries of keys and x that keep |t| within about `reach`. */
+static void fill(const extent *shape, double reach, test_rng *rng)
+{
+    memset(&arrays, 0, sizeof arrays);
+    const double size = sqrt(reach / (double)(shape->d ? shape->d : 1));
+    for (size_t l = 0; l < shape->d; l++)
+        for (size_t m = 0; m < shape->count; m++)
+            arrays.keys_f32[1 + l * HOP_PANEL + m] = (float)test_rng_between(rng, -size, size);
+    for (size_t m = 0; m < shape->count; m++)
+        for (size_t j = 0; j < shape->columns; j++)
+            arrays.values_f32[1 + m * shape->columns + j] = (float)test_rng_normal(rng);
+    for (size_t i = 0; i < shape->L * shape->d; i++)
+        arrays.x_f32[1 + i] = (float)test_rng_between(rng, -size, size);
+    for (size_t q = 0; q < shape->L; q++)
+        arrays.shift_f32[1 + q] = (float)test_rng_between(rng, -20.0, reach > 80.0 ? 200.0 : 20.0);
+    for (size_t i = 0; i < sizeof arrays.keys_f32 / sizeof(float); i++)
+        arrays.keys_f64[i] = (double)arrays.keys_f32[i];
+    for (size_t i = 0; i < sizeof arrays.values_f32 / sizeof(float); i++)
+        arrays.values_f64[i] = (double)arrays.values_f32[i];
+    for (size_t i = 0; i < sizeof arrays.x_f32 / sizeof(float); i++)
+        arrays.x_f64[i] = (double)arrays.x_f32[i] * (1.0 + 0x1p-40);
+    for (size_t i = 0; i < sizeof arrays.shift_f32 / sizeof(float); i++)
+        arrays.shift_f64[i] = (double)arrays.shift_f32[i];
+    for (size_t i = 0; i < sizeof arrays.start_D / sizeof(double); i++)
+        arrays.start_D[i] = test_rng_between(rng, 0.0, 2.0);
+    for (size_t i = 0; i < sizeof arrays.start_N / sizeof(double); i++)
+        arrays.start_N[i] = test_rng_normal(rng);
+}
+
+static void start(void)
+{
+    memcpy(arrays.D + 1, arrays.start_D, sizeof arrays.start_D);
+    memcpy(arrays.N + 1, arrays.start_N, sizeof arrays.start_N);
+    memset(arrays.scratch, 0xff, sizeof arrays.scratch); /* NaN: kernels may not read what they did not write */
+}
+
+static hop_panel_f32 panel_f32(const extent *shape)
+{
+    return (hop_panel_f32){shape->d,
+                           shape->L,
+                           shape->count,
+                           shape->columns,
+                           arrays.keys_f32 + 1,
+                           arrays.values_f32 + 1,
+                           arrays.x_f32 + 1,
+                           shape->shift ? arrays.shift_f32 + 1 : NULL,
+                           arrays.D + 1,
+                           arrays.N + 1,
+                           arrays.scratch};
+}
+
+static hop_panel_f64 panel_f64(const extent *shape)
+{
+    return (hop_panel_f64){shape->d,
+                           shape->L,
+                           shape->count,
+                           shape->columns,
+                           arrays.keys_f64 + 1,
+                           arrays.values_f64 + 1,
+                           arrays.x_f64 + 1,
+                           shape->shift ? arrays.shift_f64 + 1 : NULL,
+                           arrays.D + 1,
+                           arrays.N + 1,
+                           arrays.scratch};
+}
+
+static void run(const hop_kernels *kernels, const extent *shape, bool wide)
+{
+    start();
+    hop_panel_f32 narrow_panel = panel_f32(shape);
+    hop_panel_f64 wide_panel = panel_f64(shape);
+    if (wide)
+        kernels->panel_f64(&wide_panel);
+    else
+        kernels->panel_f32(&narrow_panel);
+}
+
+/* exact t of query q and memory m, and the size of what was summed. */
+static long double score(const extent *shape, size_t q, size_t m, bool wide, long double *size)
+{
+    long double t = 0.0L;
+    *size = 0.0L;
+    for (size_t l = 0; l < shape->d; l++) {
+        long double x =
+            wide ? (long double)arrays.x_f64[1 + q * shape->d + l] : (long double)arrays.x_f32[1 + q * shape->d + l];
+        long double product = (long double)arrays.keys_f32[1 + l * HOP_PANEL + m] * x;
+        t += product;
+        *size += fabsl(product);
+    }
+    return t;
+}
+
+/* The panel of one table and type against the definition. */
+static void check_panel(const hop_kernels *kernels, const extent *shape, bool wide)
+{
+    const long double unit = wide ? 0x1p-53L : 0x1p-24L, exp_error = wide ? HOP_EXP_F64_ERROR : HOP_EXP_F32_ERROR;
+    const long double depth = wide ? HOP_PANEL + 8 : HOP_DEPTH, tiny = wide ? 0x1p-1022L : 0x1p-126L;
+    run(kernels, shape, wide);
+    for (size_t q = 0; q < shape->L; q++) {
+        long double D = 0.0L, D_budget = 0.0L, N[COLUMNS_MAX] = {0}, N_budget[COLUMNS_MAX] = {0};
+        for (size_t m = 0; m < shape->count; m++) {
+            long double size, t = score(shape, q, m, wide, &size);
+            const long double shift = shape->shift ? (long double)arrays.shift_f32[1 + q] : 0.0L;
+            const long double e = expl(t - shift);
+            const long double slip =
+                (long double)(shape->d + 1) * unit * (size + fabsl(shift)) + exp_error + depth * unit;
+            const long double budget = 1.01L * e * expm1l(slip) + tiny;
+            D += e;
+            D_budget += budget;
+            for (size_t j = 0; j < shape->columns; j++) {
+                long double v = (long double)arrays.values_f32[1 + m * shape->columns + j];
+                N[j] += e * v;
+                N_budget[j] += budget * fabsl(v) + 0x1p-149L;
+            }
+        }
+        const char *type = wide ? "f64" : "f32";
+        const long double added = 2.0L * (long double)shape->count * 0x1p-53L; /* the reference adds one by one */
+        long double error = fabsl((long double)arrays.D[1 + q] - (long double)arrays.start_D[q] - D);
+        require(error <= D_budget + added * (D + 2.0L),
+                "%s %s d=%zu L=%zu count=%zu columns=%zu shift=%d q=%zu: D off by %Lg, budget %Lg", kernels->isa, type,
+                shape->d, shape->L, shape->count, shape->columns, shape->shift, q, error, D_budget);
+        for (size_t j = 0; j < shape->columns; j++) {
+            size_t at = q * shape->columns + j;
+            error = fabsl((long double)arrays.N[1 + at] - (long double)arrays.start_N[at] - N[j]);
+            require(error <= N_budget[j] + added * (8.0L * D + 8.0L),
+                    "%s %s d=%zu L=%zu count=%zu columns=%zu shift=%d q=%zu j=%zu: N off by %Lg, budget %Lg",
+                    kernels->isa, type, shape->d, shape->L, shape->count, shape->columns, shape->shift, q, j, error,
+                    N_budget[j]);
+        }
+    }
+    require(!memcmp(arrays.D + 1 + shape->L, arrays.start_D + shape->L, GUARD * sizeof(double)), "wrote past D");
+    require(!memcmp(arrays.N + 1 + shape->L * shape->columns, arrays.start_N + shape->L * shape->columns,
+                    GUARD * sizeof(double)),
+            "wrote past N");
+    for (size_t i = kernels->scratch_bytes; i < sizeof arrays.scratch; i++)
+        require(arrays.scratch[i] == 0xff, "wrote past scratch, byte %zu", i);
+    ck_assert(arrays.D[0] == 0.0 && arrays.N[0] == 0.0);
+}
+
+static void check_shape(const extent *shape, double reach, test_rng *rng)
+{
+    fill(shape, reach, rng);
+    for (int i = 0; i < tables_n; i++) {
+        check_panel(tables[i], shape, false);
+        check_panel(tables[i], shape, true);
+    }
+}
+
+START_TEST(panel_every_count)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 1);
+    for (size_t count = 0; count <= HOP_PANEL; count++) {
+        check_shape(&(extent){5, 7, count, 16, false}, 6.0, &rng);
+        check_shape(&(extent){5, 3, count, 48, true}, 6.0, &rng);
+    }
+}
+END_TEST
+
+START_TEST(panel_every_batch)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 2);
+    for (size_t L = 0; L <= 20; L++) {
+        check_shape(&(extent){9, L, HOP_PANEL, 32, false}, 6.0, &rng);
+        check_shape(&(extent){9, L, 37, 32, true}, 6.0, &rng);
+    }
+}
+END_TEST
+
+START_TEST(panel_every_width)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 3);
+    for (size_t columns = 16; columns <= COLUMNS_MAX; columns += 16)
+        for (size_t d = 0; d <= 8; d++)
+            check_shape(&(extent){d == 8 ? D_MAX : d, 8, d % 2 ? 64 : 63, columns, d % 3 == 0}, 6.0, &rng);
+}
+END_TEST
+
+START_TEST(panel_random)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 4);
+    for (int i = 0; i < (hop_check_fast() ? 40 : 300); i++) {
+        extent shape = {
+            1 + test_rng_below(&rng, D_MAX), test_rng_below(&rng, L_MAX + 1), test_rng_below(&rng, HOP_PANEL + 1),
+            HOP_COLUMNS * (1 + test_rng_below(&rng, COLUMNS_MAX / HOP_COLUMNS)), test_rng_below(&rng, 2) > 0};
+        if (test_rng_below(&rng, 3) == 0)
+            shape.count = HOP_PANEL;
+        check_shape(&shape, shape.shift ? test_rng_log(&rng, 1e-3, 400.0) : test_rng_log(&rng, 1e-3, 80.0), &rng);
+    }
+}
+END_TEST
+
+/* What a query gets does not depend on the batch it is in, to the bit. */
+START_TEST(panel_row_by_row)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 5);
+    static double D[L_MAX], N[L_MAX * COLUMNS_MAX];
+    for (int i = 0; i < tables_n * 64; i++) {
+        const hop_kernels *kernels = tables[i / 64];
+        const bool wide = i % 2;
+        extent all = {1 + test_rng_below(&rng, 40), 1 + test_rng_below(&rng, 20),
+                      i % 4 < 2 ? 64 : test_rng_below(&rng, 65), 16 * (1 + test_rng_below(&rng, 6)), i % 8 < 4};
+        fill(&all, 10.0, &rng);
+        run(kernels, &all, wide);
+        memcpy(D, arrays.D + 1, sizeof D);
+        memcpy(N, arrays.N + 1, sizeof N);
+        start();
+        for (size_t q = 0; q < all.L; q++) {
+            extent one = all;
+            one.L = 1;
+            hop_panel_f32 narrow = panel_f32(&one);
+            hop_panel_f64 broad = panel_f64(&one);
+            narrow.x += q * all.d;
+            broad.x += q * all.d;
+            if (all.shift) {
+                narrow.shift += q;
+                broad.shift += q;
+            }
+            narrow.D = broad.D += q;
+            narrow.N = broad.N += q * all.columns;
+            if (wide)
+                kernels->panel_f64(&broad);
+            else
+                kernels->panel_f32(&narrow);
+        }
+        require(!memcmp(D, arrays.D + 1, all.L * sizeof(double)), "%s: D depends on the batch", kernels->isa);
+        require(!memcmp(N, arrays.N + 1, all.L * all.columns * sizeof(double)), "%s: N depends on the batch",
+                kernels->isa);
+    }
+}
+END_TEST
+
+/* With the identity as values, N is the weights; none exceeds 1 and the largest is 1, to the bit. */
+START_TEST(top_is_the_panels_own)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 6);
+    for (int i = 0; i < tables_n * 120; i++) {
+        const hop_kernels *kernels = tables[i / 120];
+        const bool wide = i % 2;
+        extent shape = {1 + test_rng_below(&rng, 40), 1 + test_rng_below(&rng, 20), 1 + test_rng_below(&rng, 64), 64,
+                        true};
+        fill(&shape, test_rng_log(&rng, 1.0, 1e4), &rng);
+        for (size_t m = 0; m < HOP_PANEL; m++) {
+            for (size_t j = 0; j < HOP_PANEL; j++) {
+                arrays.values_f32[1 + m * 64 + j] = m == j && m < shape.count ? 1.0f : 0.0f;
+                arrays.values_f64[1 + m * 64 + j] = m == j && m < shape.count ? 1.0 : 0.0;
+            }
+        }
+        hop_panel_f32 narrow = panel_f32(&shape);
+        hop_panel_f64 broad = panel_f64(&shape);
+        for (size_t q = 0; q < L_MAX; q++) {
+            arrays.shift_f32[1 + q] = -INFINITY;
+            arrays.shift_f64[1 + q] = -INFINITY;
+        }
+        if (wide)
+            kernels->max_f64(&broad, arrays.shift_f64 + 1);
+        else
+            kernels->max_f32(&narrow, arrays.shift_f32 + 1);
+        ck_assert(isinf(arrays.shift_f32[1 + shape.L]) && isinf(arrays.shift_f64[1 + shape.L]));
+        memset(arrays.start_N, 0, sizeof arrays.start_N);
+        run(kernels, &shape, wide);
+        for (size_t q = 0; q < shape.L; q++) {
+            double largest = 0.0;
+            for (size_t m = 0; m < HOP_PANEL; m++) {
+                double e = arrays.N[1 + q * 64 + m];
+                require(e >= 0.0 && e <= 1.0 && (m < shape.count || e == 0.0), "%s: weight %g of memory %zu",
+                        kernels->isa, e, m);
+                largest = fmax(largest, e);
+            }
+            require(largest == 1.0, "%s %s: largest weight %.17g", kernels->isa, wide ? "f64" : "f32", largest);
+        }
+
+        /* A top that is larger already stays. */
+        float high_f32[L_MAX];
+        double high_f64[L_MAX];
+        for (size_t q = 0; q < shape.L; q++)
+            high_f64[q] = high_f32[q] = 1e30f;
+        kernels->max_f32(&narrow, high_f32);
+        kernels->max_f64(&broad, high_f64);
+        for (size_t q = 0; q < shape.L; q++)
+            ck_assert(high_f32[q] == 1e30f && high_f64[q] == (double)1e30f);
+    }
+}
+END_TEST
+
+START_TEST(scores_are_the_panels_own)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 7);
+    static double scores[L_MAX * HOP_PANEL];
+    for (int i = 0; i < tables_n * 80; i++) {
+        const hop_kernels *kernels = tables[i / 80];
+        extent shape = {test_rng_below(&rng, 40), 1 + test_rng_below(&rng, 20), 1 + test_rng_below(&rng, 64), 16,
+                        false};
+        fill(&shape, 10.0, &rng);
+        hop_panel_f64 panel = panel_f64(&shape);
+        double top[L_MAX];
+        for (size_t q = 0; q < shape.L; q++)
+            top[q] = -INFINITY;
+        kernels->scores_f64(&panel, scores);
+        kernels->max_f64(&panel, top);
+        for (size_t q = 0; q < shape.L; q++) {
+            double largest = -INFINITY;
+            for (size_t m = 0; m < shape.count; m++) {
+                long double size, t = score(&shape, q, m, true, &size);
+                double got = scores[q * HOP_PANEL + m];
+                require(fabsl((long double)got - t) <= (long double)shape.d * 0x1.01p-53L * size, "%s: score off",
+                        kernels->isa);
+                largest = fmax(largest, got);
+            }
+            require(largest == top[q], "%s: max_f64 is not the largest of scores_f64", kernels->isa);
+        }
+    }
+}
+END_TEST
+
+/* ---- lanes ------------------------------------------------------------------------------------------------- */
+
+static struct lanes {
+    _Alignas(64) double xi[HOP_LANES], sum[HOP_LANES], a[LANES_MAX];
+    _Alignas(64) double m[(LANES_MAX + 1) * HOP_LANES], next[(LANES_MAX + 1) * HOP_LANES];
+    _Alignas(64) double out[(LANES_MAX + 1) * HOP_LANES], before[(LANES_MAX + 1) * HOP_LANES];
+} lanes;
+
+static void fill_lanes(test_rng *rng)
+{
+    for (size_t i = 0; i < HOP_LANES; i++) {
+        lanes.xi[i] = test_rng_normal(rng);
+        lanes.sum[i] = test_rng_normal(rng);
+    }
+    for (size_t i = 0; i < LANES_MAX; i++)
+        lanes.a[i] = test_rng_normal(rng);
+    for (size_t i = 0; i < (LANES_MAX + 1) * HOP_LANES; i++) {
+        lanes.m[i] = test_rng_normal(rng);
+        lanes.next[i] = test_rng_normal(rng);
+        lanes.before[i] = lanes.out[i] = test_rng_normal(rng);
+    }
+}
+
+/* sum[lane] against start + sum_i (a or next) m, with n + 2 roundings of the size of the sum. */
+static void check_lane_sum(const char *isa, size_t n, const double *start, const double *a, size_t a_step,
+                           size_t a_lane)
+{
+    for (size_t lane = 0; lane < HOP_LANES; lane++) {
+        long double exact = (long double)start[lane], size = fabsl(exact);
+        for (size_t i = 0; i < n; i++) {
+            long double product =
+                (long double)a[i * a_step + lane * a_lane] * (long double)lanes.m[i * HOP_LANES + lane];
+            exact += product;
+            size += fabsl(product);
+        }
+        require(fabsl((long double)lanes.sum[lane] - exact) <= (long double)(n + 2) * 0x1p-53L * size,
+                "%s n=%zu lane=%zu: sum %g, exact %Lg", isa, n, lane, lanes.sum[lane], exact);
+    }
+}
+
+/* out = before + xi times (a or next), one product and one addition; untouched from n on. */
+static void check_lane_add(const char *isa, size_t n, const double *a, size_t a_step, size_t a_lane)
+{
+    for (size_t i = 0; i < (LANES_MAX + 1) * HOP_LANES; i++) {
+        const size_t lane = i % HOP_LANES;
+        if (i >= n * HOP_LANES) {
+            require(lanes.out[i] == lanes.before[i], "%s n=%zu: wrote past the end", isa, n);
+            continue;
+        }
+        long double product = (long double)lanes.xi[lane] * (long double)a[i / HOP_LANES * a_step + lane * a_lane];
+        long double exact = (long double)lanes.before[i] + product;
+        require(fabsl((long double)lanes.out[i] - exact) <= 0x1.01p-53L * (fabsl(exact) + fabsl(product)),
+                "%s n=%zu i=%zu", isa, n, i);
+    }
+}
+
+START_TEST(lanes_against_loops)
+{
+    const hop_kernels *kernels = tables[_i];
+    test_rng rng;
+    test_rng_init(&rng, seed, 10);
+    for (size_t n = 0; n <= LANES_MAX; n++) {
+        double start_sum[HOP_LANES];
+        fill_lanes(&rng);
+        memcpy(start_sum, lanes.sum, sizeof start_sum);
+        kernels->lanes_dot(n, lanes.a, lanes.m, lanes.sum);
+        check_lane_sum(kernels->isa, n, start_sum, lanes.a, 1, 0);
+
+        kernels->lanes_spread(n, lanes.xi, lanes.a, lanes.out);
+        check_lane_add(kernels->isa, n, lanes.a, 1, 0);
+
+        fill_lanes(&rng);
+        memcpy(start_sum, lanes.sum, sizeof start_sum);
+        kernels->lanes_reverse(n, lanes.xi, lanes.next, lanes.m, lanes.out, lanes.sum);
+        check_lane_sum(kernels->isa, n, start_sum, lanes.next, HOP_LANES, 1);
+        check_lane_add(kernels->isa, n, lanes.next, HOP_LANES, 1);
+
+        fill_lanes(&rng);
+        kernels->lanes_extend(n, lanes.xi, lanes.m, lanes.out);
+        for (size_t i = 0; i < (LANES_MAX + 1) * HOP_LANES; i++)
+            require(lanes.out[i] == (i < n * HOP_LANES ? lanes.xi[i % HOP_LANES] * lanes.m[i] : lanes.before[i]),
+                    "%s extend n=%zu i=%zu", kernels->isa, n, i);
+    }
+}
+END_TEST
+
+static Suite *make(void)
+{
+    Suite *suite = suite_create("kernels");
+    TCase *panels = tcase_create("panels");
+    tcase_add_test(panels, panel_every_count);
+    tcase_add_test(panels, panel_every_batch);
+    tcase_add_test(panels, panel_every_width);
+    tcase_add_test(panels, panel_random);
+    tcase_add_test(panels, panel_row_by_row);
+    tcase_add_test(panels, top_is_the_panels_own);
+    tcase_add_test(panels, scores_are_the_panels_own);
+    suite_add_tcase(suite, panels);
+    TCase *lane = tcase_create("lanes");
+    tcase_add_loop_test(lane, lanes_against_loops, 0, tables_n);
+    suite_add_tcase(suite, lane);
+    return suite;
+}
+
+int main(int argc, char **argv)
+{
+    seed = test_seed(UINT64_C(0x6b65726e));
+    tables_n = kernel_tables_find(tables);
+    return hop_check_main(argc, argv, make);
+}

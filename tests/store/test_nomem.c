@@ -1,0 +1,169 @@
+/*
+ * test_nomem.c - each allocation of the store fails once: nothing leaks, nothing half-made is seen, the budget is whole.
+ *
+ * The linker sends this program's calls of the allocator here (--wrap), those of the core it links included.
+ */
+#include "fixture.h"
+#include "support/check_main.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t n, size_t bytes);
+void *__real_realloc(void *block, size_t bytes);
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t n, size_t bytes);
+void *__wrap_realloc(void *block, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+
+/* Allocations of this thread that still succeed before one fails; negative: all succeed. */
+static _Thread_local long countdown = -1;
+/* Every allocation of threads that have set nothing fails. */
+static atomic_bool others_fail;
+static _Thread_local bool is_test;
+
+static bool granted(void)
+{
+    if (!is_test && atomic_load(&others_fail))
+        return false;
+    if (countdown < 0)
+        return true;
+    return countdown-- > 0;
+}
+
+void *__wrap_malloc(size_t bytes)
+{
+    return granted() ? __real_malloc(bytes) : NULL;
+}
+
+void *__wrap_calloc(size_t n, size_t bytes)
+{
+    return granted() ? __real_calloc(n, bytes) : NULL;
+}
+
+void *__wrap_realloc(void *block, size_t bytes)
+{
+    return granted() ? __real_realloc(block, bytes) : NULL;
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    return granted() ? __real_aligned_alloc(alignment, bytes) : NULL;
+}
+
+enum { M = 40, D = 3, P = 2, PIECES = 4, BUDGET_BYTES = 8 << 20 };
+
+/* A set from pieces, with values and labels. */
+static hop_status make_set(store_budget *budget, store_set **out, hop_error *error)
+{
+    static float rows[M / PIECES * D], values[M / PIECES * P];
+    static const char *labels[M];
+    fixture_rows(M / PIECES, D, 1, rows);
+    fixture_rows(M / PIECES, P, -1, values);
+    for (size_t mu = 0; mu < M; mu++)
+        labels[mu] = "label";
+    store_builder *builder = NULL;
+    hop_status status = store_builder_new(budget, 0, D, P, HOP_COSINE, &builder, error);
+    for (int i = 0; i < PIECES && status == HOP_OK; i++)
+        status = store_builder_add(builder, M / PIECES, rows, values, error);
+    if (status == HOP_OK)
+        status = store_builder_label(builder, M, labels, error);
+    if (status == HOP_OK)
+        status = store_builder_finish(builder, &STORE_OPTIONS_DEFAULT, NULL, out, error);
+    store_builder_free(builder);
+    return status;
+}
+
+/* What an upload does, and a look at the list after it. */
+static hop_status put_and_list(store_fixture *fixture, hop_error *error)
+{
+    store_change *change = NULL;
+    store_set *set = NULL, **sets = NULL;
+    size_t n = 0;
+    hop_status status = store_registry_begin(fixture->registry, "new", NULL, &change, error);
+    if (status != HOP_OK)
+        return status;
+    status = make_set(&fixture->budget, &set, error);
+    if (status != HOP_OK) {
+        store_registry_abandon(fixture->registry, change);
+        return status;
+    }
+    store_registry_commit(fixture->registry, change, set);
+    status = store_registry_list(fixture->registry, &sets, &n, error);
+    if (status == HOP_OK)
+        store_registry_list_free(sets, n);
+    return status;
+}
+
+START_TEST(each_allocation_of_an_upload_may_fail)
+{
+    is_test = true;
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    long failures = 0;
+    for (long k = 0;; k++) {
+        hop_error error = HOP_ERROR_NONE;
+        countdown = k;
+        hop_status status = put_and_list(&fixture, &error);
+        bool all_granted = countdown >= 0;
+        countdown = -1;
+        if (all_granted) {
+            ck_assert_msg(status == HOP_OK, "%s", error.text);
+            break;
+        }
+        /* Growing the rows falls back to the exact size, shrinking them is optional: a failure there is no error. */
+        if (status != HOP_OK) {
+            failures++;
+            ck_assert_msg(status == HOP_E_NOMEM, "allocation %ld: %s", k, error.text);
+            ck_assert_str_ne(error.text, "");
+        }
+        store_set *set = NULL;
+        bool there = store_registry_get(fixture.registry, "new", &set, NULL) == HOP_OK;
+        store_set_release(set);
+        ck_assert_msg(there || status != HOP_OK, "allocation %ld: succeeded without a set", k);
+        if (there)
+            ck_assert_int_eq(store_registry_delete(fixture.registry, "new", NULL, NULL), HOP_OK);
+    }
+    ck_assert_int_gt(failures, 5);
+    hop_check_note("%ld allocations made an upload fail", failures);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(builds_without_memory_leave_a_dense_set)
+{
+    is_test = true;
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    atomic_store(&others_fail, true);
+    const store_options options = {.max_error = -1, .max_degree = 4};
+    fixture_put(&fixture, "s", fixture_set(&fixture, M, D, 0, &options));
+    store_set *set = fixture_get(&fixture, "s");
+    fixture_settle(set);
+    atomic_store(&others_fail, false);
+    ck_assert_int_eq(store_set_state(set), STORE_READY);
+    ck_assert_ptr_null(hop_model_features(set->model));
+    ck_assert_ptr_nonnull(strstr(store_set_reason(set), "no memory"));
+    ck_assert_uint_eq(store_set_bytes(set).features, 0);
+    store_set_release(set);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+static Suite *make(void)
+{
+    Suite *suite = suite_create("nomem");
+    TCase *nomem = tcase_create("nomem");
+    tcase_add_test(nomem, each_allocation_of_an_upload_may_fail);
+    tcase_add_test(nomem, builds_without_memory_leave_a_dense_set);
+    suite_add_tcase(suite, nomem);
+    return suite;
+}
+
+int main(int argc, char **argv)
+{
+    return hop_check_main(argc, argv, make);
+}
