@@ -62,37 +62,31 @@ size_t hop_al_workspace_bytes(const hop_features *features)
 /* D_k and the partial gradient G_i = sum_b a_k[(i, b)] m_{k-1}[b]: D_k = sum_i xi_i G_i. */
 static void forward(sweep *s, unsigned k)
 {
-    const double *a = hop_features_degree(s->features, k), *before = s->monomials + s->index->start[k - 1] * LANES;
-    memset(s->D[k], 0, sizeof s->D[k]);
-    memset(s->gradient, 0, s->index->d * LANES * sizeof(double));
-    for (size_t i = 0; i < s->index->d; i++) {
-        double *G = s->gradient + i * LANES;
-        s->kernels->lanes_dot(hop_multiindex_suffix(s->index, k - 1, i), a + hop_multiindex_offset(s->index, k, i),
-                              before + hop_multiindex_offset(s->index, k - 1, i) * LANES, G);
-        for (size_t q = 0; q < LANES; q++)
-            s->D[k][q] += s->xi[i * LANES + q] * G[q];
+    const double *a = hop_features_degree(s->features, k);
+    if (k == 1) {
+        for (size_t i = 0; i < s->index->d; i++)
+            for (size_t q = 0; q < LANES; q++)
+                s->gradient[i * LANES + q] = a[i];
+    } else {
+        hop_degree degree = hop_multiindex_degree(s->index, k);
+        s->kernels->lanes_sums(&degree, a, s->monomials + s->index->start[k - 1] * LANES, s->gradient);
     }
+    memset(s->D[k], 0, sizeof s->D[k]);
+    for (size_t i = 0; i < s->index->d; i++)
+        for (size_t q = 0; q < LANES; q++)
+            s->D[k][q] += s->xi[i * LANES + q] * s->gradient[i * LANES + q];
     s->highest = k;
 }
 
 static void extend(sweep *s, unsigned k)
 {
-    const double *before = s->monomials + s->index->start[k - 1] * LANES;
     double *out = s->monomials + s->index->start[k] * LANES;
-    for (size_t i = 0; i < s->index->d; i++)
-        s->kernels->lanes_extend(hop_multiindex_suffix(s->index, k - 1, i), s->xi + i * LANES,
-                                 before + hop_multiindex_offset(s->index, k - 1, i) * LANES,
-                                 out + hop_multiindex_offset(s->index, k, i) * LANES);
-}
-
-/* adjoint_k = a_k, the same for all lanes */
-static void seed_adjoint(sweep *s, unsigned k)
-{
-    const double *a = hop_features_degree(s->features, k);
-    double *adjoint = s->adjoint + s->index->start[k] * LANES;
-    for (size_t b = 0; b < hop_multiindex_count(s->index, k); b++)
-        for (size_t q = 0; q < LANES; q++)
-            adjoint[b * LANES + q] = a[b];
+    if (k == 1) {
+        memcpy(out, s->xi, s->index->d * LANES * sizeof *out);
+        return;
+    }
+    hop_degree degree = hop_multiindex_degree(s->index, k);
+    s->kernels->lanes_extend(&degree, s->xi, s->monomials + s->index->start[k - 1] * LANES, out);
 }
 
 /* N = gradient of D_1 + ... + D_{g+1} (values = keys): [d] */
@@ -102,24 +96,18 @@ static void reverse(sweep *s, unsigned g)
     if (s->highest != g + 1)
         forward(s, g + 1);
     memcpy(s->numerator, s->gradient, index->d * LANES * sizeof(double));
-    const double *top = hop_features_degree(s->features, g + 1);
-    seed_adjoint(s, g);
-    for (size_t i = 0; i < index->d; i++)
-        s->kernels->lanes_spread(hop_multiindex_suffix(index, g, i), s->xi + i * LANES,
-                                 top + hop_multiindex_offset(index, g + 1, i),
-                                 s->adjoint + (index->start[g] + hop_multiindex_offset(index, g, i)) * LANES);
-    for (unsigned k = g; k >= 1; k--) {
-        const double *next = s->adjoint + index->start[k] * LANES;
-        const double *before = s->monomials + index->start[k - 1] * LANES;
-        double *adjoint = s->adjoint + index->start[k - 1] * LANES;
-        seed_adjoint(s, k - 1);
-        for (size_t i = 0; i < index->d; i++) {
-            size_t from = hop_multiindex_offset(index, k - 1, i) * LANES;
-            s->kernels->lanes_reverse(hop_multiindex_suffix(index, k - 1, i), s->xi + i * LANES,
-                                      next + hop_multiindex_offset(index, k, i) * LANES, before + from, adjoint + from,
-                                      s->numerator + i * LANES);
-        }
+    hop_degree top = hop_multiindex_degree(index, g + 1);
+    s->kernels->lanes_adjoint(&top, s->xi, hop_features_degree(s->features, g), hop_features_degree(s->features, g + 1),
+                              s->adjoint + index->start[g] * LANES);
+    for (unsigned k = g; k >= 2; k--) {
+        hop_degree degree = hop_multiindex_degree(index, k);
+        s->kernels->lanes_reverse(&degree, s->xi, hop_features_degree(s->features, k - 1),
+                                  s->adjoint + index->start[k] * LANES, s->monomials + index->start[k - 1] * LANES,
+                                  s->adjoint + index->start[k - 1] * LANES, s->numerator);
     }
+    const double *first = s->adjoint + index->start[1] * LANES;
+    for (size_t i = 0; i < index->d * LANES; i++)
+        s->numerator[i] += first[i];
 }
 
 /* Scaled numerators of all lanes at degree g: returns LANES x p, row-major. */
@@ -209,7 +197,7 @@ double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
         gauss *= sigma / (double)i * (i % 2 == k % 2 ? 1.0 : (double)i);
         cap *= (i <= 2 ? sigma : T_abs) / (double)i;
     }
-    return fmin(gauss, cap) * h;
+    return hop_min(gauss, cap) * h;
 }
 
 /* Whether auto expects some degree in (tried, cap] to meet max_error. The best expected bound goes to *bound. */
@@ -218,7 +206,7 @@ static bool promising(const sweep *s, unsigned tried, const lane *at, double *bo
     const hop_al_row *row = at->row;
     double widest = row->z ? s->model->value.widest : 1, best = (double)INFINITY;
     for (unsigned g = tried + 1; g <= row->degree_cap; g++)
-        best = fmin(best, widest * hop_al_predict(g, row->sigma, row->query->T_abs, at->h[g]));
+        best = hop_min(best, widest * hop_al_predict(g, row->sigma, row->query->T_abs, at->h[g]));
     *bound = best;
     return best <= row->max_error * PREDICTION_MARGIN;
 }
@@ -231,7 +219,7 @@ static void answer_lane(const sweep *s, unsigned g, size_t q, lane *at, const do
     if (!certify(s, g, q, at, &truncation, &D, &b))
         return;
     if (row->log_sum) {
-        double low = log(truncation.D_low), high = fmax(log(truncation.D_high), low);
+        double low = log(truncation.D_low), high = hop_max(log(truncation.D_high), low);
         double slack = 4 * HOP_U64 * (1 + fabs(low) + fabs(high));
         row->log_D_low = low - slack;
         row->log_D_high = high + slack;
@@ -307,7 +295,7 @@ static void start_lanes(sweep *s, hop_al_row *rows, size_t n, lane *lanes)
         lanes[q].best_degree = 0;
         lanes[q].best_ratio = (double)INFINITY;
         if (lanes[q].open)
-            hop_certificate_h(s->features->g_max, fmax(query->T, 0), lanes[q].h);
+            hop_certificate_h(s->features->g_max, hop_max(query->T, 0), lanes[q].h);
     }
     for (size_t q = 0; q < LANES; q++) {
         s->monomials[q] = 1;
@@ -333,7 +321,7 @@ static void last_try(sweep *s, lane *lanes, size_t n)
             lane *at = &lanes[q];
             const hop_al_row *row = at->row;
             /* dev >= osc / 2; no bound is reported above the range, seen from its middle at best */
-            double at_least = row->z ? fmin(at->best_ratio, 1) * s->model->value.range / 2 * (1 - 0x1p-20) : 0;
+            double at_least = row->z ? hop_min(at->best_ratio, 1) * s->model->value.range / 2 * (1 - 0x1p-20) : 0;
             at->due = !row->met && at->best_degree == g && row->degree != (int)g &&
                       (row->best_effort || at_least <= row->max_error);
             any = any || at->due;
@@ -346,7 +334,7 @@ static void last_try(sweep *s, lane *lanes, size_t n)
         if (row->degree != 0) /* an answer that misses is kept only for best effort, its bound always */
             continue;
         if (lanes[q].best_degree)
-            row->bound = fmin(row->bound, lanes[q].best_ratio * (row->z ? s->model->value.widest : 1));
+            row->bound = hop_min(row->bound, lanes[q].best_ratio * (row->z ? s->model->value.widest : 1));
     }
 }
 
@@ -362,10 +350,10 @@ static void run_lanes(sweep *s, hop_al_row *rows, size_t n)
         }
         for (size_t q = 0; k == 2 && q < n; q++) {
             double expected;
-            rows[q].sigma = sqrt(fmax(2 * s->D[2][q], 0));
+            rows[q].sigma = sqrt(hop_max(2 * s->D[2][q], 0));
             if (lanes[q].open && rows[q].predict && !promising(s, k - 1, &lanes[q], &expected)) {
                 lanes[q].open = false;
-                rows[q].bound = fmin(rows[q].bound, expected);
+                rows[q].bound = hop_min(rows[q].bound, expected);
             }
         }
         if (k <= s->features->g_max && any_open(lanes, n, k))
@@ -407,5 +395,5 @@ void hop_al_sigma(const hop_model *model, const hop_features *features, const ho
     extend(&s, 1);
     forward(&s, 2);
     for (size_t q = 0; q < n; q++)
-        sigma[q] = lanes[q].open ? sqrt(fmax(2 * s.D[2][q], 0)) : (double)INFINITY;
+        sigma[q] = lanes[q].open ? sqrt(hop_max(2 * s.D[2][q], 0)) : (double)INFINITY;
 }

@@ -18,6 +18,7 @@
 /* What a row asks for and gets. */
 typedef struct hop_al_row {
     const hop_query *query;
+    size_t tag;           /* the caller's own */
     float *z;             /* p; NULL: log-sum-exp only */
     double max_error;     /* of z, or of log D where z is NULL */
     unsigned degree_cap;  /* try no degree above this one; 0: try none */

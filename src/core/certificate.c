@@ -19,14 +19,14 @@ double hop_certificate_answer(const hop_geometry *values, const double *numerato
         }
         double low = values->low[j], high = values->high[j];
         double q = numerator[j] / denominator;
-        double error = terms->osc * (high - low) + terms->dev * fmax(high - q, q - low) +
+        double error = terms->osc * (high - low) + terms->dev * hop_max(high - q, q - low) +
                        terms->weight * values->extent[j] + (terms->quotient + 2 * HOP_U64) * fabs(q);
         double exact = values->centre[j] + q * values->scale[j];
         double clipped = exact > min ? (exact < max ? exact : max) : min; /* NaN goes to min */
         float rounded = (float)clipped;
         z[j] = rounded;
         double bound = hop_up(error * values->scale[j] + fabs(clipped - (double)rounded) + 2 * HOP_U64 * fabs(exact));
-        double cap = fmax((double)rounded - min, max - (double)rounded) * (1 + 0x1p-52);
+        double cap = hop_max((double)rounded - min, max - (double)rounded) * (1 + 0x1p-52);
         bound = bound < cap ? bound : cap; /* also where bound is NaN */
         worst = bound > worst ? bound : worst;
     }
@@ -38,10 +38,10 @@ double hop_certificate_fallback(const hop_geometry *values, float *z)
     double worst = 0;
     for (size_t j = 0; j < values->n; j++) {
         float centre = (float)values->centre[j];
-        double cap = fmax((double)centre - (double)values->min[j], (double)values->max[j] - (double)centre);
+        double cap = hop_max((double)centre - (double)values->min[j], (double)values->max[j] - (double)centre);
         if (z)
             z[j] = centre;
-        worst = fmax(worst, cap * (1 + 0x1p-52));
+        worst = hop_max(worst, cap * (1 + 0x1p-52));
     }
     return worst;
 }
@@ -72,7 +72,7 @@ void hop_certificate_h(unsigned g_max, double T, double *h)
 bool hop_certificate_taylor(const hop_partial *partial, hop_truncation *out)
 {
     double h = partial->h;
-    double top = fmax(partial->top + partial->top_error, 0);
+    double top = hop_max(0, partial->top + partial->top_error); /* NaN stays */
     double D_g_low = hop_down(partial->D) - partial->D_error;
     double D_g_high = hop_up(partial->D) + partial->D_error;
     /* Jensen: mean e^t >= e^{mean t} */
@@ -80,12 +80,12 @@ bool hop_certificate_taylor(const hop_partial *partial, hop_truncation *out)
     double E;
     if (partial->g % 2) {
         E = hop_up(top * h);
-        out->D_low = fmax(jensen, D_g_low);
+        out->D_low = hop_max(jensen, D_g_low);
     } else {
         E = hop_up(partial->T_abs * top * h / (double)(partial->g + 1));
-        out->D_low = fmax(jensen, hop_down(D_g_low - E) - 0x1p-50 * E);
+        out->D_low = hop_max(jensen, hop_down(D_g_low - E) - 0x1p-50 * E);
     }
     out->E = E;
-    out->D_high = fmin(hop_up(D_g_high + E), exp(partial->T) * (1 + 0x1p-50));
+    out->D_high = hop_min(hop_up(D_g_high + E), exp(partial->T) * (1 + 0x1p-50));
     return partial->D > 0 && isfinite(E) && out->D_low > 0 && isfinite(out->D_low);
 }

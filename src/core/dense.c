@@ -232,7 +232,7 @@ void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, c
 
     double score = (hop_gamma(d + 4, u) + hop_gamma(query->roundings + 4, HOP_U64)) * s + d * underflow * (1 + s);
     if (shifted)
-        score += u * fmin(2 * s, f64 ? 710.0 : 89.0);
+        score += u * hop_min(2 * s, f64 ? 710.0 : 89.0);
     double lost = shifted ? M * (f64 ? 0x1p-1000 : 0x1p-123) : 0; /* weights below exp's range, next to a sum >= 1/2 */
     double half_ratio = hop_up(score + exp_error * (1 + 0x1p-20)); /* log of the largest relative weight error */
     double across = hop_gamma(M / HOP_PANEL + 64, HOP_U64);
@@ -245,7 +245,7 @@ void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, c
     }
     double osc = half_ratio / 2;
     if (sums && shifted)
-        osc = fmin(osc, sharp_osc(sums, half_ratio, exp_error, sum_D, lost));
+        osc = hop_min(osc, sharp_osc(sums, half_ratio, exp_error, sum_D, lost));
     *terms = (hop_error_terms){.osc = osc, .dev = lost, .weight = sum_N, .quotient = sum_D};
     *log_error = hop_up(half_ratio + 2 * sum_D + lost);
 }

@@ -87,7 +87,7 @@ static void judge(const hop_frame *frame, hop_row *row, double z_bound)
     row->bound = z_bound;
     if (frame->energy_only) {
         bool finite = hop_row_energy(row, frame->request->beta, &lse, &lse_bound, &energy, &energy_bound);
-        row->bound = finite ? fmax(lse_bound, energy_bound) : (double)INFINITY;
+        row->bound = finite ? hop_max(lse_bound, energy_bound) : (double)INFINITY;
     }
     row->met = row->bound <= frame->request->max_error;
 }
@@ -115,11 +115,37 @@ static hop_fallback why_not(const hop_frame *frame, const hop_al_row *al, unsign
     if (cap == 0)
         return HOP_FALLBACK_COST; /* not even the first degree was worth a look */
     double widest = al->z ? frame->model->value.widest : 1, h[HOP_DEGREE_MAX];
-    hop_certificate_h(g_max, fmax(query->T, 0), h);
+    hop_certificate_h(g_max, hop_max(query->T, 0), h);
     for (unsigned g = cap + 1; g <= g_max; g++)
         if (widest * hop_al_predict(g, al->sigma, query->T_abs, h[g]) <= al->max_error)
             return HOP_FALLBACK_COST;
     return HOP_FALLBACK_BOUND;
+}
+
+/*
+ * The active rows by the size of their exponents, in steps of 1/SIZES of the largest: rows that are evaluated side by side
+ * then want about the same degree. Written to frame->pending.
+ */
+static void order_by_size(hop_frame *frame, size_t n)
+{
+    enum { SIZES = 64 };
+    size_t first[SIZES + 1] = {0};
+    double largest = 0;
+    for (size_t i = 0; i < n; i++)
+        largest = hop_max(frame->rows[frame->active[i]].query.s, largest);
+    double step = largest > 0 && isfinite(largest) ? (SIZES - 1) / largest : 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < n; i++) {
+            double s = frame->rows[frame->active[i]].query.s * step;
+            size_t size = s < SIZES ? (size_t)s : SIZES - 1;
+            if (pass)
+                frame->pending[first[size]++] = frame->active[i];
+            else
+                first[size + 1]++;
+        }
+        for (size_t size = 1; size <= SIZES && !pass; size++)
+            first[size] += first[size - 1];
+    }
 }
 
 /* Run the rows through the moments; those not met go to frame->pending. Returns how many. */
@@ -129,11 +155,13 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     const hop_model *model = frame->model;
     bool automatic = request->mode == HOP_AUTO;
     unsigned cap = automatic ? hop_plan_degree_cap(model, frame->features->g_max) : frame->features->g_max;
+    order_by_size(frame, n);
     bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);
     for (size_t i = 0; i < n; i++) {
-        hop_row *row = &frame->rows[frame->active[i]];
+        hop_row *row = &frame->rows[frame->pending[i]];
         double max_error = frame->energy_only ? request->max_error * request->beta : request->max_error;
         frame->al_rows[i] = (hop_al_row){.query = &row->query,
+                                         .tag = frame->pending[i],
                                          .z = row->z,
                                          .max_error = max_error,
                                          .degree_cap = automatic && !(row->query.T_abs <= HOP_PLAN_RADIUS_MAX) ? 0 : cap,
@@ -149,7 +177,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     size_t pending = 0;
     for (size_t i = 0; i < n; i++) {
         const hop_al_row *al = &frame->al_rows[i];
-        hop_row *row = &frame->rows[frame->active[i]];
+        hop_row *row = &frame->rows[al->tag];
         row->degree = al->degree;
         row->bound = al->bound;
         row->met = false;
@@ -160,7 +188,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
         }
         if (!row->met) {
             row->fallback = automatic ? why_not(frame, al, cap) : HOP_FALLBACK_NONE;
-            frame->pending[pending++] = frame->active[i];
+            frame->pending[pending++] = al->tag;
         }
     }
     return pending;

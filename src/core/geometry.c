@@ -59,7 +59,7 @@ static void scale_coordinate(hop_geometry *g, size_t l, size_t n_rows)
     /* A rounded mean may leave the range by an ulp: where all rows agree, the centre is their value exactly. */
     g->centre[l] = mean < min ? min : mean > max ? max : mean;
     double low = (min - g->centre[l]), high = (max - g->centre[l]);
-    double extent = fmax(-low, high);
+    double extent = hop_max(-low, high);
     int e = 0;
     if (extent > 0) {
         frexp(extent * (1 + 0x1p-50), &e); /* extent < 2^e */
@@ -68,10 +68,10 @@ static void scale_coordinate(hop_geometry *g, size_t l, size_t n_rows)
     g->inverse[l] = ldexp(1.0, -e);
     g->low[l] = low * g->inverse[l] * (1 + 0x1p-51);
     g->high[l] = high * g->inverse[l] * (1 + 0x1p-51);
-    g->extent[l] = fmax(-g->low[l], g->high[l]);
-    g->max_abs = fmax(g->max_abs, fmax(fabs(min), fabs(max)));
-    g->range = fmax(g->range, max - min);
-    g->widest = fmax(g->widest, g->extent[l] * g->scale[l]);
+    g->extent[l] = hop_max(-g->low[l], g->high[l]);
+    g->max_abs = hop_max(g->max_abs, hop_max(fabs(min), fabs(max)));
+    g->range = hop_max(g->range, max - min);
+    g->widest = hop_max(g->widest, g->extent[l] * g->scale[l]);
 }
 
 static void measure_radius(hop_geometry *g, const float *rows, size_t n_rows)

@@ -60,6 +60,16 @@ typedef struct hop_panel_f64 {
     void *scratch;
 } hop_panel_f64;
 
+/*
+ * The monomials of a degree k >= 2 over their cofactors of degree k-1 (multiindex.h): cofactor b lies in the block v with
+ * offset[v] <= b < offset[v + 1], and its product with variable i <= v is monomial lead[i] + b.
+ */
+typedef struct hop_degree {
+    size_t d;
+    const size_t *offset; /* d + 1, of degree k-1 */
+    const size_t *lead;   /* d */
+} hop_degree;
+
 typedef struct hop_kernels {
     const char *isa;
     size_t scratch_bytes;
@@ -78,20 +88,20 @@ typedef struct hop_kernels {
     void (*scores_f64)(const hop_panel_f64 *panel, double *scores);
 
     /*
-     * Sweeps over monomials of HOP_LANES queries side by side: arrays are n x HOP_LANES, row-major, 64-byte aligned;
-     * xi and sum are HOP_LANES numbers. Each element sees one multiplication and one addition (fused or not); sums run
-     * over i in any order.
+     * Sweeps over one degree for HOP_LANES queries side by side: xi, m, out, next, sums are arrays of HOP_LANES numbers an
+     * element, 64-byte aligned; a and self are plain numbers, the same for all lanes. b runs over the cofactors, i over
+     * the variables up to b's block. A term is one multiplication and one addition (fused or not), in any order.
      *
-     * lanes_extend:   out[i] = xi * m[i]
-     * lanes_dot:      sum += sum_i a[i] m[i]                            a: n numbers, the same for all lanes
-     * lanes_spread:   adjoint[i] += xi * a[i]                           a: n numbers
-     * lanes_reverse:  adjoint[i] += xi * next[i];  sum += sum_i next[i] m[i]
+     * lanes_extend:   out[lead[i] + b] = xi[i] m[b]
+     * lanes_sums:     sums[i] = sum_b a[lead[i] + b] m[b]
+     * lanes_adjoint:  out[b] = self[b] + sum_i xi[i] a[lead[i] + b]
+     * lanes_reverse:  out[b] = self[b] + sum_i xi[i] next[lead[i] + b];   sums[i] += sum_b next[lead[i] + b] m[b]
      */
-    void (*lanes_extend)(size_t n, const double *xi, const double *m, double *out);
-    void (*lanes_dot)(size_t n, const double *a, const double *m, double *sum);
-    void (*lanes_spread)(size_t n, const double *xi, const double *a, double *adjoint);
-    void (*lanes_reverse)(size_t n, const double *xi, const double *next, const double *m, double *adjoint,
-                          double *sum);
+    void (*lanes_extend)(const hop_degree *degree, const double *xi, const double *m, double *out);
+    void (*lanes_sums)(const hop_degree *degree, const double *a, const double *m, double *sums);
+    void (*lanes_adjoint)(const hop_degree *degree, const double *xi, const double *self, const double *a, double *out);
+    void (*lanes_reverse)(const hop_degree *degree, const double *xi, const double *self, const double *next,
+                          const double *m, double *out, double *sums);
 } hop_kernels;
 
 /* One table a machine. A table other than the reference may be used only where cpu.h says so. */

@@ -207,7 +207,7 @@ const hop_kernels hop_kernels_avx512 = {
     .max_f64 = top_f64,
     .scores_f64 = scores_f64,
     .lanes_extend = lanes_extend,
-    .lanes_dot = lanes_dot,
-    .lanes_spread = lanes_spread,
+    .lanes_sums = lanes_sums,
+    .lanes_adjoint = lanes_adjoint,
     .lanes_reverse = lanes_reverse,
 };

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 static float score_f32(const hop_panel_f32 *panel, size_t q, size_t m)
 {
@@ -77,34 +78,52 @@ static void scores_f64(const hop_panel_f64 *panel, double *scores)
             scores[q * HOP_PANEL + m] = score_f64(panel, q, m);
 }
 
-static void lanes_extend(size_t n, const double *xi, const double *m, double *out)
+static void lanes_extend(const hop_degree *degree, const double *xi, const double *m, double *out)
 {
-    for (size_t i = 0; i < n; i++)
-        for (size_t lane = 0; lane < HOP_LANES; lane++)
-            out[i * HOP_LANES + lane] = xi[lane] * m[i * HOP_LANES + lane];
+    for (size_t i = 0; i < degree->d; i++)
+        for (size_t b = degree->offset[i]; b < degree->offset[degree->d]; b++)
+            for (size_t lane = 0; lane < HOP_LANES; lane++)
+                out[(degree->lead[i] + b) * HOP_LANES + lane] = xi[i * HOP_LANES + lane] * m[b * HOP_LANES + lane];
 }
 
-static void lanes_dot(size_t n, const double *a, const double *m, double *sum)
+static void lanes_sums(const hop_degree *degree, const double *a, const double *m, double *sums)
 {
-    for (size_t i = 0; i < n; i++)
-        for (size_t lane = 0; lane < HOP_LANES; lane++)
-            sum[lane] += a[i] * m[i * HOP_LANES + lane];
+    for (size_t i = 0; i < degree->d; i++) {
+        double *sum = sums + i * HOP_LANES;
+        memset(sum, 0, HOP_LANES * sizeof *sum);
+        for (size_t b = degree->offset[i]; b < degree->offset[degree->d]; b++)
+            for (size_t lane = 0; lane < HOP_LANES; lane++)
+                sum[lane] += a[degree->lead[i] + b] * m[b * HOP_LANES + lane];
+    }
 }
 
-static void lanes_spread(size_t n, const double *xi, const double *a, double *adjoint)
+static void lanes_fill(size_t n, const double *self, double *out)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t b = 0; b < n; b++)
         for (size_t lane = 0; lane < HOP_LANES; lane++)
-            adjoint[i * HOP_LANES + lane] += xi[lane] * a[i];
+            out[b * HOP_LANES + lane] = self[b];
 }
 
-static void lanes_reverse(size_t n, const double *xi, const double *next, const double *m, double *adjoint, double *sum)
+static void lanes_adjoint(const hop_degree *degree, const double *xi, const double *self, const double *a, double *out)
 {
-    for (size_t i = 0; i < n; i++) {
-        for (size_t lane = 0; lane < HOP_LANES; lane++) {
-            size_t at = i * HOP_LANES + lane;
-            adjoint[at] += xi[lane] * next[at];
-            sum[lane] += next[at] * m[at];
+    lanes_fill(degree->offset[degree->d], self, out);
+    for (size_t i = 0; i < degree->d; i++)
+        for (size_t b = degree->offset[i]; b < degree->offset[degree->d]; b++)
+            for (size_t lane = 0; lane < HOP_LANES; lane++)
+                out[b * HOP_LANES + lane] += xi[i * HOP_LANES + lane] * a[degree->lead[i] + b];
+}
+
+static void lanes_reverse(const hop_degree *degree, const double *xi, const double *self, const double *next,
+                          const double *m, double *out, double *sums)
+{
+    lanes_fill(degree->offset[degree->d], self, out);
+    for (size_t i = 0; i < degree->d; i++) {
+        for (size_t b = degree->offset[i]; b < degree->offset[degree->d]; b++) {
+            const double *from = next + (degree->lead[i] + b) * HOP_LANES;
+            for (size_t lane = 0; lane < HOP_LANES; lane++) {
+                out[b * HOP_LANES + lane] += xi[i * HOP_LANES + lane] * from[lane];
+                sums[i * HOP_LANES + lane] += from[lane] * m[b * HOP_LANES + lane];
+            }
         }
     }
 }
@@ -118,7 +137,7 @@ const hop_kernels hop_kernels_reference = {
     .max_f64 = top_f64,
     .scores_f64 = scores_f64,
     .lanes_extend = lanes_extend,
-    .lanes_dot = lanes_dot,
-    .lanes_spread = lanes_spread,
+    .lanes_sums = lanes_sums,
+    .lanes_adjoint = lanes_adjoint,
     .lanes_reverse = lanes_reverse,
 };

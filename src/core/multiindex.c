@@ -26,19 +26,23 @@ hop_status hop_multiindex_init(hop_multiindex *out, size_t d, unsigned g, hop_er
     if (g > HOP_DEGREE_MAX || hop_rank(d, g) > INT_MAX)
         return hop_fail(error, HOP_E_LIMIT, "degree %u of %zu coordinates has too many monomials", g, d);
     size_t *block = hop_array_new((size_t)g + 1, d + 2, sizeof *block);
+    size_t *lead = hop_array_new((size_t)g + 1, d, sizeof *lead);
     size_t *start = hop_array_new((size_t)g + 2, 1, sizeof *start);
-    if (!block || !start) {
+    if (!block || !lead || !start) {
         hop_aligned_free(block);
+        hop_aligned_free(lead);
         hop_aligned_free(start);
         return hop_fail(error, HOP_E_NOMEM, "no memory for the order of monomials");
     }
-    hop_multiindex index = {.d = d, .g = g, .offset = block, .start = start};
+    hop_multiindex index = {.d = d, .g = g, .offset = block, .lead = lead, .start = start};
     block[d] = 1; /* degree 0: one monomial, at offset 0 of every block */
     start[1] = 1;
     for (unsigned k = 1; k <= g; k++) {
         size_t *offset = block + k * (d + 1);
-        for (size_t i = 0; i < d; i++)
+        for (size_t i = 0; i < d; i++) {
             offset[i + 1] = offset[i] + hop_multiindex_suffix(&index, k - 1, i);
+            lead[k * d + i] = offset[i] - hop_multiindex_offset(&index, k - 1, i);
+        }
         start[k + 1] = start[k] + offset[d];
     }
     *out = index;
@@ -48,6 +52,7 @@ hop_status hop_multiindex_init(hop_multiindex *out, size_t d, unsigned g, hop_er
 void hop_multiindex_fini(hop_multiindex *index)
 {
     hop_aligned_free(index->offset);
+    hop_aligned_free(index->lead);
     hop_aligned_free(index->start);
     *index = (hop_multiindex){0};
 }

@@ -13,6 +13,7 @@
 #define HOP_MULTIINDEX_H
 
 #include "core/hopfield.h"
+#include "core/kernels.h"
 
 enum { HOP_DEGREE_MAX = 24 };
 
@@ -20,6 +21,7 @@ typedef struct hop_multiindex {
     size_t d;
     unsigned g;       /* highest degree */
     size_t *offset;   /* (g + 1) x (d + 1), within the degree; offset[k][d] = n_k = C(d+k-1, k) */
+    size_t *lead;     /* (g + 1) x d: variable i times cofactor b of degree k-1 is monomial lead[k][i] + b of degree k */
     size_t *start;    /* g + 2: where degree k starts among all; start[g + 1] = r(d, g) */
 } hop_multiindex;
 
@@ -42,6 +44,14 @@ static inline size_t hop_multiindex_count(const hop_multiindex *index, unsigned 
 static inline size_t hop_multiindex_suffix(const hop_multiindex *index, unsigned k, size_t i)
 {
     return k ? hop_multiindex_count(index, k) - hop_multiindex_offset(index, k, i) : 1;
+}
+
+/* Degree k >= 2 over its cofactors, for the kernels. */
+static inline hop_degree hop_multiindex_degree(const hop_multiindex *index, unsigned k)
+{
+    return (hop_degree){.d = index->d,
+                        .offset = index->offset + (k - 1) * (index->d + 1),
+                        .lead = index->lead + k * index->d};
 }
 
 /* 1/alpha! of every monomial of degrees 0..g, graded: r(d, g) numbers. multiplicity: as many bytes of scratch. */

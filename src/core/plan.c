@@ -10,6 +10,7 @@
 #include "core/almost_linear.h"
 #include "core/dense.h"
 #include "core/kernels.h"
+#include "core/rounding.h"
 
 typedef struct costs {
     const char *isa;
@@ -67,7 +68,7 @@ static double dense_bound(const hop_model *model, const hop_query *query, double
         hop_error_terms terms;
         double log_error;
         hop_dense_terms(model, query, f64, NULL, &terms, &log_error);
-        bound = fmin(bound, terms.osc * model->value.range + (terms.weight + terms.quotient) * model->value.widest);
+        bound = hop_min(bound, terms.osc * model->value.range + (terms.weight + terms.quotient) * model->value.widest);
     }
     return bound;
 }
@@ -87,7 +88,7 @@ void hop_plan_choose(const hop_model *model, const hop_features *features, const
     }
     double widest = model->value.widest, h[HOP_DEGREE_MAX];
     bool any = false;
-    hop_certificate_h(features->g_max, fmax(query->T, 0), h);
+    hop_certificate_h(features->g_max, hop_max(query->T, 0), h);
     for (unsigned g = 1; g <= features->g_max && plan.n < HOP_PLAN_CANDIDATES; g++) {
         double bound = query->usable ? widest * hop_al_predict(g, sigma, query->T_abs, h[g]) : (double)INFINITY;
         hop_candidate *c = &plan.candidates[plan.n++];

@@ -32,8 +32,8 @@ hop_status hop_query_prepare(const hop_model *model, double beta, size_t row, co
         double w = key->extent[l] > 0 ? beta * v * key->scale[l] : 0.0;
         xi[l] = w;
         box += fabs(w) * key->extent[l];
-        up += fmax(w * key->low[l], w * key->high[l]);
-        down += fmax(-w * key->low[l], -w * key->high[l]);
+        up += hop_max(w * key->low[l], w * key->high[l]);
+        down += hop_max(-w * key->low[l], -w * key->high[l]);
     }
     double n = (double)d + 8, transform = hop_similarity_roundings(model->similarity, d);
     double relative = hop_gamma(n + transform, HOP_U64);
@@ -42,9 +42,9 @@ hop_status hop_query_prepare(const hop_model *model, double beta, size_t row, co
 
     out->xi = xi;
     out->roundings = transform + 2;
-    out->s = fmin(box, ball);
-    out->T = fmin(ball, up + relative * box);
-    out->T_abs = fmin(ball, fmax(up, down) + relative * box);
+    out->s = hop_min(box, ball);
+    out->T = hop_min(ball, up + relative * box);
+    out->T_abs = hop_min(ball, hop_max(up, down) + relative * box);
     out->base = beta * base;
     out->base_error = hop_up(beta * base_abs * relative);
     out->half_square = square / 2;

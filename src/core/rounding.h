@@ -13,6 +13,17 @@
 #define HOP_U32 0x1p-24
 #define HOP_U64 0x1p-53
 
+/* One instruction each, where fmax and fmin are calls. Where a is NaN the answer is b. */
+static inline double hop_max(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static inline double hop_min(double a, double b)
+{
+    return a < b ? a : b;
+}
+
 /* gamma_n for unit roundoff u; INFINITY where n u >= 1/2. */
 static inline double hop_gamma(double n, double u)
 {

@@ -8,10 +8,11 @@
 #include <string.h>
 
 #include "core/kernel_tables.h"
+#include "core/multiindex.h"
 #include "support/check_main.h"
 #include "support/rng.h"
 
-enum { D_MAX = 130, L_MAX = 40, COLUMNS_MAX = 128, GUARD = 8, LANES_MAX = 67 };
+enum { D_MAX = 130, L_MAX = 40, COLUMNS_MAX = 128, GUARD = 8 };
 
 static const hop_kernels *tables[KERNEL_TABLES_MAX];
 static int tables_n;
@@ -358,58 +359,77 @@ END_TEST
 
 /* ---- lanes ------------------------------------------------------------------------------------------------- */
 
+enum { LANES_D = 19, LANES_CELLS = 1330 }; /* C(19 + 2, 3) monomials of degree 3 */
+
 static struct lanes {
-    _Alignas(64) double xi[HOP_LANES], sum[HOP_LANES], a[LANES_MAX];
-    _Alignas(64) double m[(LANES_MAX + 1) * HOP_LANES], next[(LANES_MAX + 1) * HOP_LANES];
-    _Alignas(64) double out[(LANES_MAX + 1) * HOP_LANES], before[(LANES_MAX + 1) * HOP_LANES];
+    _Alignas(64) double xi[LANES_D * HOP_LANES], sums[LANES_D * HOP_LANES], start[LANES_D * HOP_LANES];
+    _Alignas(64) double m[LANES_CELLS * HOP_LANES], next[LANES_CELLS * HOP_LANES];
+    _Alignas(64) double out[(LANES_CELLS + 1) * HOP_LANES];
+    double a[LANES_CELLS], self[LANES_CELLS];
 } lanes;
+
+static void fill_normal(test_rng *rng, size_t n, double *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = test_rng_normal(rng);
+}
 
 static void fill_lanes(test_rng *rng)
 {
-    for (size_t i = 0; i < HOP_LANES; i++) {
-        lanes.xi[i] = test_rng_normal(rng);
-        lanes.sum[i] = test_rng_normal(rng);
-    }
-    for (size_t i = 0; i < LANES_MAX; i++)
-        lanes.a[i] = test_rng_normal(rng);
-    for (size_t i = 0; i < (LANES_MAX + 1) * HOP_LANES; i++) {
-        lanes.m[i] = test_rng_normal(rng);
-        lanes.next[i] = test_rng_normal(rng);
-        lanes.before[i] = lanes.out[i] = test_rng_normal(rng);
+    fill_normal(rng, LANES_D * HOP_LANES, lanes.xi);
+    fill_normal(rng, LANES_D * HOP_LANES, lanes.start);
+    fill_normal(rng, LANES_CELLS * HOP_LANES, lanes.m);
+    fill_normal(rng, LANES_CELLS * HOP_LANES, lanes.next);
+    fill_normal(rng, LANES_CELLS, lanes.a);
+    fill_normal(rng, LANES_CELLS, lanes.self);
+    memcpy(lanes.sums, lanes.start, sizeof lanes.sums);
+    for (size_t i = 0; i < (LANES_CELLS + 1) * HOP_LANES; i++)
+        lanes.out[i] = 12345;
+}
+
+/* got against exact, n terms whose absolute values add up to size. */
+static void check_sum(const char *what, const char *isa, size_t d, size_t n, double got, long double exact,
+                      long double size)
+{
+    require(fabsl((long double)got - exact) <= (long double)(n + 2) * 0x1p-53L * size, "%s %s d=%zu: %g, exact %Lg", isa,
+            what, d, got, exact);
+}
+
+/* sums[i] against start + sum_b (a or next)[lead[i] + b] m[b]; step, lane_step tell a (1, 0) from next (HOP_LANES, 1). */
+static void check_lane_sums(const char *isa, const hop_degree *degree, bool from_start, const double *row, size_t step,
+                            size_t lane_step)
+{
+    size_t end = degree->offset[degree->d];
+    for (size_t at = 0; at < degree->d * HOP_LANES; at++) {
+        size_t i = at / HOP_LANES, lane = at % HOP_LANES;
+        long double exact = from_start ? (long double)lanes.start[at] : 0, size = fabsl(exact);
+        for (size_t b = degree->offset[i]; b < end; b++) {
+            long double term = (long double)row[(degree->lead[i] + b) * step + lane * lane_step] *
+                               (long double)lanes.m[b * HOP_LANES + lane];
+            exact += term;
+            size += fabsl(term);
+        }
+        check_sum("sums", isa, degree->d, end, lanes.sums[at], exact, size);
     }
 }
 
-/* sum[lane] against start + sum_i (a or next) m, with n + 2 roundings of the size of the sum. */
-static void check_lane_sum(const char *isa, size_t n, const double *start, const double *a, size_t a_step,
-                           size_t a_lane)
+/* out[b] against self[b] + sum_i xi[i] (a or next)[lead[i] + b]; untouched behind the last. */
+static void check_lane_adjoint(const char *isa, const hop_degree *degree, const double *row, size_t step,
+                               size_t lane_step)
 {
-    for (size_t lane = 0; lane < HOP_LANES; lane++) {
-        long double exact = (long double)start[lane], size = fabsl(exact);
-        for (size_t i = 0; i < n; i++) {
-            long double product =
-                (long double)a[i * a_step + lane * a_lane] * (long double)lanes.m[i * HOP_LANES + lane];
-            exact += product;
-            size += fabsl(product);
+    size_t end = degree->offset[degree->d];
+    for (size_t at = 0; at < end * HOP_LANES; at++) {
+        size_t b = at / HOP_LANES, lane = at % HOP_LANES;
+        long double exact = (long double)lanes.self[b], size = fabsl(exact);
+        for (size_t i = 0; i < degree->d && degree->offset[i] <= b; i++) {
+            long double term = (long double)lanes.xi[i * HOP_LANES + lane] *
+                               (long double)row[(degree->lead[i] + b) * step + lane * lane_step];
+            exact += term;
+            size += fabsl(term);
         }
-        require(fabsl((long double)lanes.sum[lane] - exact) <= (long double)(n + 2) * 0x1p-53L * size,
-                "%s n=%zu lane=%zu: sum %g, exact %Lg", isa, n, lane, lanes.sum[lane], exact);
+        check_sum("adjoint", isa, degree->d, degree->d, lanes.out[at], exact, size);
     }
-}
-
-/* out = before + xi times (a or next), one product and one addition; untouched from n on. */
-static void check_lane_add(const char *isa, size_t n, const double *a, size_t a_step, size_t a_lane)
-{
-    for (size_t i = 0; i < (LANES_MAX + 1) * HOP_LANES; i++) {
-        const size_t lane = i % HOP_LANES;
-        if (i >= n * HOP_LANES) {
-            require(lanes.out[i] == lanes.before[i], "%s n=%zu: wrote past the end", isa, n);
-            continue;
-        }
-        long double product = (long double)lanes.xi[lane] * (long double)a[i / HOP_LANES * a_step + lane * a_lane];
-        long double exact = (long double)lanes.before[i] + product;
-        require(fabsl((long double)lanes.out[i] - exact) <= 0x1.01p-53L * (fabsl(exact) + fabsl(product)),
-                "%s n=%zu i=%zu", isa, n, i);
-    }
+    require(lanes.out[end * HOP_LANES] == 12345, "%s d=%zu: wrote past the end", isa, degree->d);
 }
 
 START_TEST(lanes_against_loops)
@@ -417,27 +437,33 @@ START_TEST(lanes_against_loops)
     const hop_kernels *kernels = tables[_i];
     test_rng rng;
     test_rng_init(&rng, seed, 10);
-    for (size_t n = 0; n <= LANES_MAX; n++) {
-        double start_sum[HOP_LANES];
-        fill_lanes(&rng);
-        memcpy(start_sum, lanes.sum, sizeof start_sum);
-        kernels->lanes_dot(n, lanes.a, lanes.m, lanes.sum);
-        check_lane_sum(kernels->isa, n, start_sum, lanes.a, 1, 0);
+    for (size_t d = 1; d <= LANES_D; d++) {
+        hop_multiindex index;
+        ck_assert(hop_multiindex_init(&index, d, 3, NULL) == HOP_OK);
+        for (unsigned k = 2; k <= 3; k++) {
+            hop_degree degree = hop_multiindex_degree(&index, k);
+            fill_lanes(&rng);
+            kernels->lanes_sums(&degree, lanes.a, lanes.m, lanes.sums);
+            check_lane_sums(kernels->isa, &degree, false, lanes.a, 1, 0);
+            kernels->lanes_adjoint(&degree, lanes.xi, lanes.self, lanes.a, lanes.out);
+            check_lane_adjoint(kernels->isa, &degree, lanes.a, 1, 0);
 
-        kernels->lanes_spread(n, lanes.xi, lanes.a, lanes.out);
-        check_lane_add(kernels->isa, n, lanes.a, 1, 0);
+            fill_lanes(&rng);
+            kernels->lanes_reverse(&degree, lanes.xi, lanes.self, lanes.next, lanes.m, lanes.out, lanes.sums);
+            check_lane_sums(kernels->isa, &degree, true, lanes.next, HOP_LANES, 1);
+            check_lane_adjoint(kernels->isa, &degree, lanes.next, HOP_LANES, 1);
 
-        fill_lanes(&rng);
-        memcpy(start_sum, lanes.sum, sizeof start_sum);
-        kernels->lanes_reverse(n, lanes.xi, lanes.next, lanes.m, lanes.out, lanes.sum);
-        check_lane_sum(kernels->isa, n, start_sum, lanes.next, HOP_LANES, 1);
-        check_lane_add(kernels->isa, n, lanes.next, HOP_LANES, 1);
-
-        fill_lanes(&rng);
-        kernels->lanes_extend(n, lanes.xi, lanes.m, lanes.out);
-        for (size_t i = 0; i < (LANES_MAX + 1) * HOP_LANES; i++)
-            require(lanes.out[i] == (i < n * HOP_LANES ? lanes.xi[i % HOP_LANES] * lanes.m[i] : lanes.before[i]),
-                    "%s extend n=%zu i=%zu", kernels->isa, n, i);
+            fill_lanes(&rng);
+            kernels->lanes_extend(&degree, lanes.xi, lanes.m, lanes.out);
+            for (size_t i = 0; i < d; i++)
+                for (size_t at = degree.offset[i] * HOP_LANES; at < degree.offset[d] * HOP_LANES; at++)
+                    require(lanes.out[degree.lead[i] * HOP_LANES + at] ==
+                                lanes.xi[i * HOP_LANES + at % HOP_LANES] * lanes.m[at],
+                            "%s extend d=%zu i=%zu", kernels->isa, d, i);
+            require(lanes.out[hop_multiindex_count(&index, k) * HOP_LANES] == 12345, "%s extend d=%zu: wrote past the end",
+                    kernels->isa, d);
+        }
+        hop_multiindex_fini(&index);
     }
 }
 END_TEST
