@@ -13,13 +13,19 @@ keep=false port=0 build=build
 while [ $# -gt 0 ]; do
   case $1 in
     --keep) keep=true ;;
-    --port) port=${2:?--port needs a number}; shift ;;
-    --build-dir) build=${2:?--build-dir needs a folder}; shift ;;
+    --port) port=${2:-}; shift ;;
+    --build-dir) build=${2:-}; shift ;;
     -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     *) echo "quickstart.sh: unknown option '$1' (--help lists them)" >&2; exit 64 ;;
   esac
-  shift
+  shift || break
 done
+if ! [[ $port =~ ^[0-9]{1,5}$ ]] || ((10#$port > 65535)); then
+  echo "quickstart.sh: --port needs a number from 0 to 65535" >&2; exit 64
+fi
+if [ -z "$build" ]; then
+  echo "quickstart.sh: --build-dir needs a folder" >&2; exit 64
+fi
 
 title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [ -t 1 ] || title() { printf '\n%s\n' "$*"; }

@@ -200,14 +200,13 @@ double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
     return hop_min(gauss, cap) * h;
 }
 
-/* Whether auto expects some degree in (tried, cap] to meet max_error. The best expected bound goes to *bound. */
-static bool promising(const sweep *s, unsigned tried, const lane *at, double *bound)
+/* Whether auto expects some degree in (tried, cap] to meet max_error. */
+static bool promising(const sweep *s, unsigned tried, const lane *at)
 {
     const hop_al_row *row = at->row;
     double widest = row->z ? s->model->value.widest : 1, best = (double)INFINITY;
     for (unsigned g = tried + 1; g <= row->degree_cap; g++)
-        best = hop_min(best, widest * hop_al_predict(g, row->sigma, row->query->T_abs, at->h[g]));
-    *bound = best;
+        best = hop_min(widest * hop_al_predict(g, row->sigma, row->query->T_abs, at->h[g]), best);
     return best <= row->max_error * PREDICTION_MARGIN;
 }
 
@@ -312,7 +311,10 @@ static bool any_open(const lane *lanes, size_t n, unsigned g)
     return false;
 }
 
-/* Rows that no degree met: the smallest certificate once more, its true value being below what look() expected. */
+/*
+ * Rows that no degree met: the smallest certificate once more, its true value being below what look() expected. What auto
+ * sends to dense needs it only where it can still meet; a row that is refused gets the best bound that it could have.
+ */
 static void last_try(sweep *s, lane *lanes, size_t n)
 {
     for (unsigned g = 1; g <= s->features->g_max; g++) {
@@ -323,18 +325,11 @@ static void last_try(sweep *s, lane *lanes, size_t n)
             /* dev >= osc / 2; no bound is reported above the range, seen from its middle at best */
             double at_least = row->z ? hop_min(at->best_ratio, 1) * s->model->value.range / 2 * (1 - 0x1p-20) : 0;
             at->due = !row->met && at->best_degree == g && row->degree != (int)g &&
-                      (row->best_effort || at_least <= row->max_error);
+                      (row->best_effort || !row->predict || at_least <= row->max_error);
             any = any || at->due;
         }
         if (any)
             answer_due(s, g, lanes, n);
-    }
-    for (size_t q = 0; q < n; q++) {
-        hop_al_row *row = lanes[q].row;
-        if (row->degree != 0) /* an answer that misses is kept only for best effort, its bound always */
-            continue;
-        if (lanes[q].best_degree)
-            row->bound = hop_min(row->bound, lanes[q].best_ratio * (row->z ? s->model->value.widest : 1));
     }
 }
 
@@ -349,12 +344,9 @@ static void run_lanes(sweep *s, hop_al_row *rows, size_t n)
             answer_due(s, k - 1, lanes, n);
         }
         for (size_t q = 0; k == 2 && q < n; q++) {
-            double expected;
             rows[q].sigma = sqrt(hop_max(2 * s->D[2][q], 0));
-            if (lanes[q].open && rows[q].predict && !promising(s, k - 1, &lanes[q], &expected)) {
+            if (lanes[q].open && rows[q].predict && !promising(s, k - 1, &lanes[q]))
                 lanes[q].open = false;
-                rows[q].bound = hop_min(rows[q].bound, expected);
-            }
         }
         if (k <= s->features->g_max && any_open(lanes, n, k))
             extend(s, k);

@@ -20,7 +20,7 @@ typedef struct hop_error_terms {
 
 /*
  * Write z (n f32) and return the bound, rounded up and always finite: >= max_j |z_j - Z_j|.
- * numerator: n scaled numbers, sum w~ u; denominator > 0.
+ * numerator: n scaled numbers, sum w~ u; denominator > 0. One that is not finite certifies nothing.
  */
 double hop_certificate_answer(const hop_geometry *values, const double *numerator, double denominator,
                               const hop_error_terms *terms, float *z);

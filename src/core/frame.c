@@ -122,6 +122,16 @@ static hop_fallback why_not(const hop_frame *frame, const hop_al_row *al, unsign
     return HOP_FALLBACK_BOUND;
 }
 
+/* What judge() leaves of an energy's max_error to the enclosure of log D. */
+static double log_allowance(const hop_frame *frame, const hop_row *row)
+{
+    const hop_query *query = &row->query;
+    double beta = frame->request->beta;
+    double size = fabs(query->base) + query->T_abs + log((double)frame->model->M) + beta * query->half_square + 1;
+    double rest = query->base_error + beta * query->half_square_error + 16 * HOP_U64 * size;
+    return hop_max(0, frame->request->max_error * beta - rest);
+}
+
 /*
  * The active rows by the size of their exponents, in steps of 1/SIZES of the largest: rows that are evaluated side by side
  * then want about the same degree. Written to frame->pending.
@@ -159,7 +169,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);
     for (size_t i = 0; i < n; i++) {
         hop_row *row = &frame->rows[frame->pending[i]];
-        double max_error = frame->energy_only ? request->max_error * request->beta : request->max_error;
+        double max_error = frame->energy_only ? log_allowance(frame, row) : request->max_error;
         frame->al_rows[i] = (hop_al_row){.query = &row->query,
                                          .tag = frame->pending[i],
                                          .z = row->z,

@@ -1,6 +1,6 @@
 /*
- * geometry.c - one pass for ranges and sums, one for the radius. Sums are f64; the centre need not be the exact mean:
- * every bound holds for whatever centre is stored (docs/MATH.md, "Centring").
+ * geometry.c - one pass for ranges and sums, one for the radius. The centre is the mean to f64's last bit or nearly, whatever
+ * the order of the rows: centered_cosine is defined by it. Every bound holds for whatever centre is stored.
  */
 #include "core/geometry.h"
 
@@ -23,9 +23,18 @@ void hop_geometry_fini(hop_geometry *geometry)
     *geometry = (hop_geometry){0};
 }
 
+/* sum + rest is the sum so far, rest what rounding took from sum (Neumaier 1974). */
+static void add_compensated(double *sum, double *rest, double v)
+{
+    double next = *sum + v;
+    *rest += fabs(*sum) >= fabs(v) ? (*sum - next) + v : (v - next) + *sum;
+    *sum = next;
+}
+
+/* Leaves the coordinates' sums in centre, what rounding took from them in scale. */
 static hop_status measure_rows(hop_geometry *g, const float *rows, size_t n_rows, hop_error *error)
 {
-    double largest_square = 0;
+    double largest_square = 0, *rest = g->scale;
     for (size_t l = 0; l < g->n; l++) {
         g->min[l] = INFINITY;
         g->max[l] = -INFINITY;
@@ -35,7 +44,7 @@ static hop_status measure_rows(hop_geometry *g, const float *rows, size_t n_rows
         double square = 0;
         for (size_t l = 0; l < g->n; l++) {
             float v = row[l];
-            g->centre[l] += (double)v;
+            add_compensated(&g->centre[l], &rest[l], (double)v);
             g->min[l] = v < g->min[l] ? v : g->min[l];
             g->max[l] = v > g->max[l] ? v : g->max[l];
             square += (double)v * (double)v;
@@ -54,7 +63,8 @@ static hop_status measure_rows(hop_geometry *g, const float *rows, size_t n_rows
 
 static void scale_coordinate(hop_geometry *g, size_t l, size_t n_rows)
 {
-    double mean = g->centre[l] / (double)n_rows;
+    double n = (double)n_rows, mean = (g->centre[l] + g->scale[l]) / n;
+    mean += (fma(-mean, n, g->centre[l]) + g->scale[l]) / n;
     double min = (double)g->min[l], max = (double)g->max[l];
     /* A rounded mean may leave the range by an ulp: where all rows agree, the centre is their value exactly. */
     g->centre[l] = mean < min ? min : mean > max ? max : mean;

@@ -165,6 +165,9 @@ size_t hop_model_bytes(const hop_model *model); /* held beside the source rows, 
  */
 unsigned hop_features_default_degree(const hop_model *model);
 size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree); /* SIZE_MAX: overflow */
+
+/* The same with what hop_features_build() holds besides while it runs on an executor of that width. */
+size_t hop_features_build_bytes(const hop_model *model, unsigned max_degree, size_t width);
 uint64_t hop_rank(size_t d, unsigned g);          /* r = C(d+g, g), Lemma A.3; UINT64_MAX: overflow */
 
 /*
@@ -278,7 +281,7 @@ HOP_WARN_UNUSED hop_status hop_energy(const hop_model *model, const hop_request 
 
 /* ---- plan -------------------------------------------------------------------------------------------- */
 
-enum { HOP_PLAN_CANDIDATES = 32 };
+enum { HOP_PLAN_CANDIDATES = 24 }; /* dense, and degrees up to 23: the highest there are */
 
 /* One way to answer a row. */
 typedef struct hop_candidate {

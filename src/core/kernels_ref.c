@@ -31,12 +31,18 @@ static void panel_f32(const hop_panel_f32 *panel)
 {
     assert(panel->count <= HOP_PANEL && panel->columns % HOP_COLUMNS == 0);
     for (size_t q = 0; q < panel->L; q++) {
+        double e[HOP_PANEL], D = 0;
         for (size_t m = 0; m < panel->count; m++) {
             float t = score_f32(panel, q, m) - (panel->shift ? panel->shift[q] : 0.0f);
-            double e = (double)(float)exp((double)t);
-            panel->D[q] += e;
-            for (size_t j = 0; j < panel->columns; j++)
-                panel->N[q * panel->columns + j] += e * (double)panel->values[m * panel->columns + j];
+            e[m] = (double)(float)exp((double)t);
+            D += e[m];
+        }
+        panel->D[q] += D;
+        for (size_t j = 0; j < panel->columns; j++) {
+            double N = 0;
+            for (size_t m = 0; m < panel->count; m++)
+                N += e[m] * (double)panel->values[m * panel->columns + j];
+            panel->N[q * panel->columns + j] += N;
         }
     }
 }
@@ -45,11 +51,17 @@ static void panel_f64(const hop_panel_f64 *panel)
 {
     assert(panel->count <= HOP_PANEL && panel->columns % HOP_COLUMNS == 0);
     for (size_t q = 0; q < panel->L; q++) {
+        double e[HOP_PANEL], D = 0;
         for (size_t m = 0; m < panel->count; m++) {
-            double e = exp(score_f64(panel, q, m) - (panel->shift ? panel->shift[q] : 0.0));
-            panel->D[q] += e;
-            for (size_t j = 0; j < panel->columns; j++)
-                panel->N[q * panel->columns + j] += e * panel->values[m * panel->columns + j];
+            e[m] = exp(score_f64(panel, q, m) - (panel->shift ? panel->shift[q] : 0.0));
+            D += e[m];
+        }
+        panel->D[q] += D;
+        for (size_t j = 0; j < panel->columns; j++) {
+            double N = 0;
+            for (size_t m = 0; m < panel->count; m++)
+                N += e[m] * panel->values[m * panel->columns + j];
+            panel->N[q * panel->columns + j] += N;
         }
     }
 }

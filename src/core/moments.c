@@ -30,10 +30,43 @@ uint64_t hop_features_rank(const hop_features *features)
 
 size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree)
 {
+    if (max_degree >= HOP_DEGREE_MAX)
+        return SIZE_MAX;
     uint64_t scalar = hop_rank(model->d, max_degree + 1), r = hop_rank(model->d, max_degree);
     size_t rows, cells, bytes;
     if (scalar > INT_MAX || !hop_mul_size((size_t)r, model->shared ? 0 : model->p, &rows) ||
         !hop_add_size((size_t)scalar, rows, &cells) || !hop_mul_size(cells, sizeof(double), &bytes))
+        return SIZE_MAX;
+    return bytes;
+}
+
+/* Rows of a block: its monomials stay in cache, matrix products stay long enough. */
+static size_t block_rows(size_t r, size_t M)
+{
+    size_t rows = (size_t)BLOCK_BYTES / sizeof(double) / r & ~(size_t)15;
+    rows = rows < BLOCK_MIN ? BLOCK_MIN : rows > BLOCK_MAX ? BLOCK_MAX : rows;
+    return rows < M ? rows : M;
+}
+
+/* Shares of the memories: one a thread, where each has a block. */
+static size_t share_count(size_t M, size_t block, size_t width)
+{
+    return width < 1 || M / block < width ? 1 : width;
+}
+
+size_t hop_features_build_bytes(const hop_model *model, unsigned max_degree, size_t width)
+{
+    size_t kept = hop_features_bytes_estimate(model, max_degree);
+    if (kept == SIZE_MAX)
+        return SIZE_MAX;
+    size_t d = model->d, r = (size_t)hop_rank(d, max_degree), scalar = (size_t)hop_rank(d, max_degree + 1);
+    size_t p = model->shared ? 0 : model->p, block = block_rows(r, model->M), rows, cells, sums, bytes;
+    /* a share: its sums, A, and a block of monomials and rows; once: factorials, offsets */
+    if (!hop_add_size(d + p, r, &rows) || !hop_mul_size(rows, block, &cells) || !hop_mul_size(r, p, &sums) ||
+        !hop_add_size(cells, sums, &cells) || !hop_add_size(cells, scalar, &cells) ||
+        !hop_mul_size(cells, share_count(model->M, block, width), &cells) || !hop_add_size(cells, 2 * scalar, &cells) ||
+        !hop_add_size(cells, (size_t)HOP_DEGREE_MAX * 2 * (d + 1), &cells) ||
+        !hop_mul_size(cells, sizeof(double), &bytes) || !hop_add_size(bytes, kept, &bytes))
         return SIZE_MAX;
     return bytes;
 }
@@ -240,19 +273,12 @@ static void shares_free(build *b)
     hop_aligned_free(b->shares);
 }
 
-/* Rows of a block: monomials of it stay in cache, matrix products stay long enough. */
-static size_t block_rows(size_t r)
-{
-    size_t rows = (size_t)BLOCK_BYTES / sizeof(double) / r & ~(size_t)15;
-    return rows < BLOCK_MIN ? BLOCK_MIN : rows > BLOCK_MAX ? BLOCK_MAX : rows;
-}
-
 static hop_status sum_all(build *b, hop_features *features, const hop_executor *executor, hop_error *error)
 {
     const hop_multiindex *index = b->index;
-    size_t r = index->start[b->g + 1], width = executor && executor->width ? executor->width : 1;
-    b->block = block_rows(r);
-    b->n_shares = b->model->M / b->block < width ? 1 : width;
+    size_t r = index->start[b->g + 1], width = executor ? executor->width : 1;
+    b->block = block_rows(r, b->model->M);
+    b->n_shares = share_count(b->model->M, b->block, width);
     for (unsigned k = 0; k <= b->g; k++)
         b->n_sums += degree_cells(index, k);
     b->shares = hop_array_new(b->n_shares, 1, sizeof(share));
@@ -289,9 +315,11 @@ static hop_status sum_all(build *b, hop_features *features, const hop_executor *
                 all->A[alpha * features->p + j] / (double)b->model->M * factorials[alpha];
     hop_aligned_free(factorials);
 
-    /* A monomial of degree g + 1 holds 2 (g + 1) roundings; its sum block, blocks and shares; then / M, / alpha! */
+    /* A monomial of degree g + 1 holds 2 (g + 1) roundings; its block's sum, each block's additions (blas.h), the shares;
+     * then / M, / alpha! */
     double blocks = (double)b->model->M / (double)b->block / (double)b->n_shares + 2;
-    features->build_roundings = 2.0 * (b->g + 2) + (double)b->block + blocks + (double)b->n_shares + b->g + 8;
+    double additions = blocks * ((double)b->block / 64 + 1);
+    features->build_roundings = 2.0 * (b->g + 2) + (double)b->block + additions + (double)b->n_shares + b->g + 8;
     return HOP_OK;
 }
 

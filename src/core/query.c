@@ -42,13 +42,13 @@ hop_status hop_query_prepare(const hop_model *model, double beta, size_t row, co
 
     out->xi = xi;
     out->roundings = transform + 2;
-    out->s = hop_min(box, ball);
+    out->s = hop_min(ball, box); /* ball is NaN where all keys agree and beta |x| overflows */
     out->T = hop_min(ball, up + relative * box);
     out->T_abs = hop_min(ball, hop_max(up, down) + relative * box);
     out->base = beta * base;
     out->base_error = hop_up(beta * base_abs * relative);
     out->half_square = square / 2;
-    out->half_square_error = hop_up(square * relative);
+    out->half_square_error = hop_up(square * hop_gamma(n + 2 * transform, HOP_U64));
     /* s bounds every later quantity but these two. */
     out->usable = isfinite(box) && isfinite(out->base) && isfinite(out->base_error);
     return HOP_OK;

@@ -79,11 +79,11 @@ static hop_status check_retrieve(const hop_model *model, const hop_request *requ
 
 static hop_status fail_unmet(const hop_frame *frame, size_t row, const hop_row *at, hop_error *error)
 {
-    const char *missing = frame->request->mode == HOP_ALMOST_LINEAR && !frame->features
-                              ? " (this set has no feature maps yet)"
-                              : "";
-    hop_fail_at(error, HOP_E_UNMET, (int64_t)row, -1, "row %zu: the best bound is %.3g, max_error is %.3g%s", row,
-                at->bound, frame->request->max_error, missing);
+    if (frame->request->mode == HOP_ALMOST_LINEAR && !frame->features)
+        return hop_fail_at(error, HOP_E_UNMET, (int64_t)row, -1,
+                           "row %zu: almost_linear needs feature maps, and this set has none, or not yet", row);
+    hop_fail_at(error, HOP_E_UNMET, (int64_t)row, -1, "row %zu: the best bound is %.3g, max_error is %.3g", row,
+                at->bound, frame->request->max_error);
     if (error && error->status == HOP_E_UNMET) {
         error->actual = at->bound;
         error->limit = frame->request->max_error;

@@ -216,13 +216,21 @@ static void shift_row(hop_error *error, size_t first)
         memcpy(error->text, text, sizeof text);
 }
 
-/* False: the request has been answered, because nobody waits any more. */
+/* False: the request has been answered, because nobody waits any more, or not any longer. */
 static bool still_wanted(srv_request *request, size_t done, size_t L)
 {
-    if (done == 0 || !srv_request_expired(request))
+    switch (done == 0 ? SRV_NO_OUTCOME : srv_request_expired(request)) {
+    case SRV_CLIENT_GONE:
+        srv_metrics_rejected(request->app->metrics, SRV_REJECTED_CLIENT_GONE);
+        srv_reply_empty(request, SRV_CLIENT_GONE);
+        return false;
+    case SRV_DEADLINE:
+        srv_metrics_rejected(request->app->metrics, SRV_REJECTED_DEADLINE);
+        srv_reply_problem(request, SRV_DEADLINE, "the deadline passed after %zu of %zu rows", done, L);
+        return false;
+    default:
         return true;
-    srv_reply_problem(request, SRV_DEADLINE, "the deadline passed after %zu of %zu rows", done, L);
-    return false;
+    }
 }
 
 static void out_of_memory(srv_request *request, size_t bytes)

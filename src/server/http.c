@@ -47,6 +47,7 @@ typedef struct exchange {
     srv_http *http;
     srv_request *request;
     struct MHD_Connection *connection;
+    struct lifeline *lifeline;
     int fd;
     bool begun;
     bool suspended; /* written by the I/O thread alone */
@@ -55,6 +56,12 @@ typedef struct exchange {
     bool early;     /* ... before the body was read */
     size_t charged; /* response bytes charged to the memory budget */
 } exchange;
+
+/* What a connection carries from its start to its end. */
+typedef struct lifeline {
+    srv_watched *watched;
+    exchange *open; /* the exchange at hand: the library forgets it where a request ends before its headers do */
+} lifeline;
 
 /* ---- transport ----------------------------------------------------------------------------------------- */
 
@@ -151,6 +158,12 @@ static enum MHD_Result send_reply(exchange *ex)
 
 /* ---- one request --------------------------------------------------------------------------------------- */
 
+static lifeline *lifeline_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
 static void *on_target(void *cls, const char *uri, struct MHD_Connection *connection)
 {
     srv_http *http = cls;
@@ -163,6 +176,9 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *connec
     ex->http = http;
     ex->request = request;
     ex->connection = connection;
+    ex->lifeline = lifeline_of(connection);
+    if (ex->lifeline)
+        ex->lifeline->open = ex;
     request->transport = &transport;
     request->connection = ex;
     srv_metrics_in_flight(http->app->metrics, +1);
@@ -328,14 +344,9 @@ static void log_exchange(const exchange *ex, enum MHD_RequestTerminationCode end
             refused ? srv_outcome_code(reply->outcome) : "", fault ? ": " : "", fault ? reply->detail : "");
 }
 
-static void on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
-                         enum MHD_RequestTerminationCode end)
+static void finish(exchange *ex, enum MHD_RequestTerminationCode end)
 {
-    srv_http *http = cls;
-    exchange *ex = *con_cls;
-    if (!ex)
-        return;
-    *con_cls = NULL;
+    srv_http *http = ex->http;
     srv_app *app = http->app;
     srv_request *request = ex->request;
     double seconds = (double)(srv_clock_ns() - request->received_ns) * 1e-9;
@@ -347,12 +358,25 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     log_exchange(ex, end, seconds * 1e3);
     if (ex->early && ex->fd >= 0)
         srv_linger_add(http->linger, ex->fd);
-    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)SRV_TIMEOUT_IDLE_S);
     if (ex->charged > 0)
         store_budget_release(app->budget, ex->charged);
+    if (ex->lifeline)
+        ex->lifeline->open = NULL;
     srv_request_free(request);
     free(ex);
     srv_metrics_in_flight(app->metrics, -1);
+}
+
+static void on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+                         enum MHD_RequestTerminationCode end)
+{
+    (void)cls;
+    exchange *ex = *con_cls;
+    if (!ex)
+        return;
+    *con_cls = NULL;
+    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)SRV_TIMEOUT_IDLE_S);
+    finish(ex, end);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
@@ -360,12 +384,20 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **s
 {
     srv_http *http = cls;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *socket_context = srv_watch_add(http->watch, connection_fd(connection));
+        lifeline *made = calloc(1, sizeof *made);
+        if (made)
+            made->watched = srv_watch_add(http->watch, connection_fd(connection));
+        *socket_context = made;
         srv_metrics_connections(http->app->metrics, +1);
-    } else { /* the socket is still open */
-        srv_watch_remove(http->watch, *socket_context);
-        srv_metrics_connections(http->app->metrics, -1);
+        return;
     }
+    lifeline *ended = *socket_context; /* the socket is still open */
+    if (ended && ended->open)
+        finish(ended->open, MHD_REQUEST_TERMINATED_WITH_ERROR);
+    if (ended)
+        srv_watch_remove(http->watch, ended->watched);
+    free(ended);
+    srv_metrics_connections(http->app->metrics, -1);
 }
 
 __attribute__((format(printf, 2, 0))) static void on_library_log(void *cls, const char *format, va_list args)

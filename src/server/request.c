@@ -272,11 +272,11 @@ void srv_request_set_state(srv_request *request, void *state, void (*state_free)
     request->state_free = state_free;
 }
 
-bool srv_request_expired(const srv_request *request)
+srv_outcome srv_request_expired(const srv_request *request)
 {
     if (request->deadline_ns && srv_clock_ns() > request->deadline_ns)
-        return true;
-    return request->transport && request->transport->gone(request);
+        return SRV_DEADLINE;
+    return request->transport && request->transport->gone(request) ? SRV_CLIENT_GONE : SRV_NO_OUTCOME;
 }
 
 static double ms_between(uint64_t from, uint64_t to)

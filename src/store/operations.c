@@ -60,7 +60,7 @@ static void build(store_set *set, const hop_executor *executor)
     hop_error smaller = HOP_ERROR_NONE;
     for (; degree > 0 && !cancelled(set); degree--) {
         hop_error error = HOP_ERROR_NONE;
-        size_t bytes = hop_features_bytes_estimate(set->model, degree);
+        size_t bytes = hop_features_build_bytes(set->model, degree, executor ? executor->width : 1);
         hop_status status = HOP_E_LIMIT;
         if (bytes != SIZE_MAX)
             status = store_budget_charge(set->budget, bytes, "the smallest feature map", &error);

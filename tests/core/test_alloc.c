@@ -151,6 +151,40 @@ START_TEST(a_small_workspace_is_noticed)
 }
 END_TEST
 
+static size_t granted_bytes;
+
+static bool count_bytes(size_t bytes)
+{
+    granted_bytes += bytes;
+    return true;
+}
+
+/* What a build is said to hold is what it asks for: budgets rest on it. */
+START_TEST(a_build_holds_what_it_says)
+{
+    static const struct {
+        size_t M, d, p;
+        unsigned degree;
+    } shapes[] = {{40, 9, 0, 6}, {3, 16, 0, 4}, {1000, 4, 3, 5}, {5000, 3, 0, 9}, {1, 1, 1, 1}, {300, 20, 2, 2}};
+    test_fill_normal(test_data.memories, TEST_CELLS_MOST, 1, 0, 62);
+    test_fill_normal(test_data.values, TEST_CELLS_MOST, 1, 0, 63);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        test_engine engine;
+        hop_features *features;
+        test_start(&engine, shapes[i].M, shapes[i].d, shapes[i].p, 0, 1);
+        granted_bytes = 0;
+        hop_alloc_set_gate(count_bytes);
+        ck_assert(hop_features_build(engine.model, shapes[i].degree, NULL, NULL, &features, NULL) == HOP_OK);
+        hop_alloc_set_gate(NULL);
+        size_t said = hop_features_build_bytes(engine.model, shapes[i].degree, 1);
+        ck_assert_uint_ge(said + 4096, granted_bytes);
+        ck_assert_uint_le(said, granted_bytes + granted_bytes / 2 + 16384);
+        hop_features_free(features);
+        test_engine_fini(&engine);
+    }
+}
+END_TEST
+
 static Suite *make(void)
 {
     Suite *suite = suite_create("alloc");
@@ -160,6 +194,7 @@ static Suite *make(void)
     tcase_add_test(tcase, retrieval_allocates_nothing);
     tcase_add_test(tcase, blocks_are_aligned_and_sizes_checked);
     tcase_add_test(tcase, a_small_workspace_is_noticed);
+    tcase_add_test(tcase, a_build_holds_what_it_says);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -147,6 +147,21 @@ START_TEST(no_bound_where_nothing_is_known)
 }
 END_TEST
 
+/* M e^t beyond f64 must not look like a quotient of zero. */
+START_TEST(a_denominator_that_overflowed_certifies_nothing)
+{
+    const float rows[] = {0.3f, 1.0f, -1.0f};
+    const hop_error_terms terms = {.osc = 1e-9};
+    hop_geometry values;
+    float z;
+    ck_assert(hop_geometry_init(&values, rows, 3, 1, NULL) == HOP_OK);
+    double bound = hop_certificate_answer(&values, &(double){1e307}, (double)INFINITY, &terms, &z);
+    ck_assert_double_ge(bound, 1);
+    ck_assert(isfinite(bound) && z >= -1 && z <= 1);
+    hop_geometry_fini(&values);
+}
+END_TEST
+
 static Suite *make(void)
 {
     Suite *suite = suite_create("certificate");
@@ -156,6 +171,7 @@ static Suite *make(void)
     tcase_add_test(tcase, certificates_hold_for_hard_scores);
     tcase_add_test(tcase, the_denominator_is_never_below_jensen);
     tcase_add_test(tcase, no_bound_where_nothing_is_known);
+    tcase_add_test(tcase, a_denominator_that_overflowed_certifies_nothing);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -357,6 +357,35 @@ START_TEST(scores_are_the_panels_own)
 }
 END_TEST
 
+/* A panel's sums reach D and N in one addition each: 64 ones added one by one to 2^54 would all be lost. */
+START_TEST(panels_are_added_once)
+{
+    enum { COLUMNS = 16 };
+    static double keys[HOP_PANEL], values[HOP_PANEL * COLUMNS];
+    static float keys_f32[HOP_PANEL], values_f32[HOP_PANEL * COLUMNS];
+    const hop_kernels *kernels = tables[_i];
+    for (size_t i = 0; i < HOP_PANEL * COLUMNS; i++)
+        values[i] = values_f32[i] = 1;
+    double x = 0, D = 0x1p54, N[COLUMNS];
+    float x_f32 = 0;
+    for (int wide = 0; wide < 2; wide++) {
+        D = 0x1p54;
+        for (size_t j = 0; j < COLUMNS; j++)
+            N[j] = 0x1p54;
+        if (wide)
+            kernels->panel_f64(&(hop_panel_f64){.d = 1, .L = 1, .count = HOP_PANEL, .columns = COLUMNS, .keys = keys,
+                                                .values = values, .x = &x, .D = &D, .N = N, .scratch = arrays.scratch});
+        else
+            kernels->panel_f32(&(hop_panel_f32){.d = 1, .L = 1, .count = HOP_PANEL, .columns = COLUMNS,
+                                                .keys = keys_f32, .values = values_f32, .x = &x_f32, .D = &D, .N = N,
+                                                .scratch = arrays.scratch});
+        require(D == 0x1p54 + HOP_PANEL, "%s %s: D", kernels->isa, wide ? "f64" : "f32");
+        for (size_t j = 0; j < COLUMNS; j++)
+            require(N[j] == 0x1p54 + HOP_PANEL, "%s %s: N", kernels->isa, wide ? "f64" : "f32");
+    }
+}
+END_TEST
+
 /* ---- lanes ------------------------------------------------------------------------------------------------- */
 
 enum { LANES_D = 19, LANES_CELLS = 1330 }; /* C(19 + 2, 3) monomials of degree 3 */
@@ -479,6 +508,7 @@ static Suite *make(void)
     tcase_add_test(panels, panel_row_by_row);
     tcase_add_test(panels, top_is_the_panels_own);
     tcase_add_test(panels, scores_are_the_panels_own);
+    tcase_add_loop_test(panels, panels_are_added_once, 0, tables_n);
     suite_add_tcase(suite, panels);
     TCase *lane = tcase_create("lanes");
     tcase_add_loop_test(lane, lanes_against_loops, 0, tables_n);

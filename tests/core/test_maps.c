@@ -265,6 +265,28 @@ START_TEST(auto_says_why_it_ran_dense)
 }
 END_TEST
 
+/* The bound that a refusal names can be had: asking for just that much is answered. */
+START_TEST(a_refusal_names_a_bound_that_can_be_had)
+{
+    static const double wanted[] = {1e-13, 1e-9, 1e-6, 1e-4};
+    const float x[2] = {0.7f, -1.1f};
+    test_engine engine;
+    test_start_normal(&engine, 40, 2, 1, 0, 3, 1);
+    for (size_t b = 0; b < 3; b++) {
+        for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+            hop_request request = test_request((double[]){1e-3, 0.5, 3}[b], HOP_ALMOST_LINEAR, wanted[i]);
+            if (test_engine_retrieve(&engine, &request, 1, x) == HOP_OK)
+                continue;
+            ck_assert_int_eq(engine.error.status, HOP_E_UNMET);
+            ck_assert_double_gt(engine.error.actual, wanted[i]);
+            request.max_error = engine.error.actual;
+            test_must_retrieve(&engine, &request, 1, x);
+        }
+    }
+    test_engine_fini(&engine);
+}
+END_TEST
+
 /* f32 by default, f64 for rows that ask for more, a refusal below what an f32 answer can carry. */
 START_TEST(dense_runs_in_f64_where_the_bound_asks_for_it)
 {
@@ -305,6 +327,7 @@ static Suite *make(void)
     tcase_add_test(automatic, auto_does_not_depend_on_the_batch);
     tcase_add_test(automatic, auto_splits_a_batch);
     tcase_add_test(automatic, auto_says_why_it_ran_dense);
+    tcase_add_test(automatic, a_refusal_names_a_bound_that_can_be_had);
     tcase_add_test(automatic, dense_runs_in_f64_where_the_bound_asks_for_it);
     suite_add_tcase(suite, automatic);
     return suite;

@@ -89,6 +89,23 @@ START_TEST(the_mean_is_the_memories_mean)
 }
 END_TEST
 
+/* Sums that cancel: the mean is the memories' own in whatever order they come. */
+START_TEST(the_mean_does_not_depend_on_the_order)
+{
+    static const float rows[3][2] = {{1, 1}, {1e-20f, -1}, {-1, 1e-20f}};
+    static const size_t orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    for (size_t o = 0; o < sizeof orders / sizeof *orders; o++) {
+        test_engine engine;
+        for (size_t mu = 0; mu < 3; mu++)
+            memcpy(test_data.memories + 2 * mu, rows[orders[o][mu]], sizeof rows[0]);
+        start(&engine, HOP_CENTERED_COSINE, 3, 2, 0, 0, 1);
+        for (size_t l = 0; l < 2; l++)
+            ck_assert_double_eq(engine.model->mean[l], (double)1e-20f / 3);
+        test_engine_fini(&engine);
+    }
+}
+END_TEST
+
 /* The length of a query says nothing: a power of two changes no bit. */
 START_TEST(a_querys_length_is_forgotten)
 {
@@ -233,6 +250,7 @@ static Suite *make(void)
     tcase_add_test(keys, keys_are_the_rounded_transform);
     tcase_add_test(keys, dot_uses_the_memories_themselves);
     tcase_add_test(keys, the_mean_is_the_memories_mean);
+    tcase_add_test(keys, the_mean_does_not_depend_on_the_order);
     suite_add_tcase(suite, keys);
     TCase *invariance = tcase_create("invariance");
     tcase_add_test(invariance, a_querys_length_is_forgotten);

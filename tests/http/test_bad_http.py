@@ -237,6 +237,25 @@ class Http(Bad):
                         pass
                 self.assertEqual(self.daemon.get("/livez").status, 200)
 
+    def test_a_request_that_dies_before_its_headers_are_read_is_forgotten(self):
+        with harness.Daemon() as daemon:
+            for _ in range(20):
+                with daemon.connect() as sock:
+                    sock.sendall(b"GET /livez?" + b"a&" * 1500 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+                    sock.shutdown(harness.socket.SHUT_WR)
+                    sock.settimeout(0.2)
+                    try:
+                        sock.recv(65536)
+                    except OSError:
+                        pass
+            harness.eventually(
+                lambda: self.assertEqual(harness.metric(daemon.metrics(), "hopfieldd_http_connections"), 1)
+            )
+            daemon.stop()
+            log = daemon.stderr
+            self.assertEqual(log.count("(connection lost)"), 20)
+            self.assertRegex(log, "draining: [01] requests in flight")  # the question for the metrics may just be ending
+
     def test_control_bytes_of_a_client_reach_neither_log_nor_headers(self):
         self.daemon.raw(b"GET /v1/sets/a%0d%0aX-Evil:%201%1b[31m HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         answer = self.daemon.raw(b"GET /no%0d%0aX-Evil:%201 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

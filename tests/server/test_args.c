@@ -398,7 +398,7 @@ START_TEST(wrong_uploads)
         {"{\"memories\":[[1],[2]],\"labels\":[\"a\",null]}", "", HOP_E_FORMAT, "entry 1 is not a string", 1, -1},
         {"{\"memories\":[[1]],\"beta\":0}", "", HOP_E_DOMAIN, "beta must be", -1, -1},
         {"{\"memories\":[[1]],\"max_error\":-1}", "", HOP_E_DOMAIN, "max_error must be", -1, -1},
-        {"{\"memories\":[[1]],\"max_degree\":-1}", "", HOP_E_DOMAIN, "max_degree must be 0 to 31, not -1", -1, -1},
+        {"{\"memories\":[[1]],\"max_degree\":-1}", "", HOP_E_DOMAIN, "max_degree must be 0 to 23, not -1", -1, -1},
         {"{\"memories\":[[1]],\"similarity\":\"angle\"}", "", HOP_E_UNKNOWN, "angle", -1, -1},
         {"{\"memories\":[[1]],\"similarty\":\"dot\"}", "", HOP_E_FORMAT, "did you mean `similarity`?", -1, -1},
         {"{\"memories\":[[1]],\"d\":1}", "", HOP_E_FORMAT, "unknown field `d`", -1, -1},

@@ -100,11 +100,12 @@ START_TEST(a_full_budget_means_smaller_maps_then_none)
     fixture_init(&fixture, BUDGET_BYTES, NULL);
     store_set *set = fixture_set(&fixture, M, d, 0, &options);
     size_t alone = store_budget_reserved(&fixture.budget);
-    size_t degree_one = hop_features_bytes_estimate(set->model, 1);
-    size_t degree_three = hop_features_bytes_estimate(set->model, 3);
-    size_t degree_four = hop_features_bytes_estimate(set->model, 4);
+    size_t degree_one = hop_features_build_bytes(set->model, 1, 1);
+    size_t degree_three = hop_features_build_bytes(set->model, 3, 1);
+    size_t degree_four = hop_features_build_bytes(set->model, 4, 1);
     store_set_release(set);
     fixture_fini(&fixture);
+    ck_assert_uint_lt(degree_one, degree_three);
     ck_assert_uint_lt(degree_three, degree_four);
 
     const struct {
