@@ -217,6 +217,10 @@ class Pages(tap.Case):
             self.assertIsInstance(got, dict, where)
             if key not in VOLATILE:
                 self.assertEqual(list(printed), list(got), "%s: members" % where)
+            if printed.get("state") == "building":  # the maps may be there by the time the answer is written
+                printed, got = [
+                    {k: v for k, v in side.items() if k not in ("state", "bytes", "features")} for side in (printed, got)
+                ]
             for name in printed:
                 if name in got:
                     self.same(printed[name], got[name], "%s.%s" % (where, name), name)
