@@ -76,24 +76,16 @@ typedef double plain_f64 __attribute__((vector_size(16)));
 BURST(plain_burst_f32, unused, plain_f32, PLAIN_SET_F32, PLAIN_FMA, PLAIN_FIRST)
 BURST(plain_burst_f64, unused, plain_f64, PLAIN_SET_F64, PLAIN_FMA, PLAIN_FIRST)
 
-static const peak_loop *widest_f32(void)
-{
-    static const peak_loop plain = {plain_burst_f32, 4};
-#if defined(__x86_64__)
-    static const peak_loop avx2 = {avx2_f32, 8}, avx512 = {avx512_f32, 16};
-    if (hop_cpu_runs_avx512())
-        return &avx512;
-    if (hop_cpu_runs_avx2())
-        return &avx2;
-#endif
-    return &plain;
-}
+/* The widest loops that this CPU runs. */
+typedef struct peak_loops {
+    peak_loop f32, f64;
+} peak_loops;
 
-static const peak_loop *widest_f64(void)
+static const peak_loops *widest(void)
 {
-    static const peak_loop plain = {plain_burst_f64, 2};
+    static const peak_loops plain = {{plain_burst_f32, 4}, {plain_burst_f64, 2}};
 #if defined(__x86_64__)
-    static const peak_loop avx2 = {avx2_f64, 4}, avx512 = {avx512_f64, 8};
+    static const peak_loops avx2 = {{avx2_f32, 8}, {avx2_f64, 4}}, avx512 = {{avx512_f32, 16}, {avx512_f64, 8}};
     if (hop_cpu_runs_avx512())
         return &avx512;
     if (hop_cpu_runs_avx2())
@@ -188,10 +180,10 @@ static double measure(const peak_loop *loop, unsigned threads)
 
 double hop_peak_gflops_f32(unsigned threads)
 {
-    return measure(widest_f32(), threads);
+    return measure(&widest()->f32, threads);
 }
 
 double hop_peak_gflops_f64(unsigned threads)
 {
-    return measure(widest_f64(), threads);
+    return measure(&widest()->f64, threads);
 }

@@ -142,6 +142,17 @@ static size_t count_left(const reader *r, char what)
     return count;
 }
 
+/* Behind an element of row `row`: past ',', or past ']' with *end set. */
+static hop_status read_separator(reader *r, size_t row, bool *end)
+{
+    skip_space(r);
+    *end = at(r, ']');
+    if (!*end && !at(r, ','))
+        return refuse_structure(r, row, "',' or ']'");
+    r->p++;
+    return HOP_OK;
+}
+
 /* Numbers up to the closing bracket, from behind the opening one. */
 static hop_status read_row(reader *r, size_t row, size_t *columns)
 {
@@ -158,19 +169,17 @@ static hop_status read_row(reader *r, size_t row, size_t *columns)
             return srv_refuse_limit(r->error, HOP_E_LIMIT, (int64_t)row, (int64_t)n, (double)n,
                                     (double)(n + 1 + count_left(r, ',')), "%s: row %zu has more than %zu columns",
                                     r->limits->name, row, n);
+        bool end;
         hop_status status = read_number(r, row, n);
+        if (status == HOP_OK)
+            status = read_separator(r, row, &end);
         if (status != HOP_OK)
             return status;
         n++;
-        skip_space(r);
-        if (at(r, ']')) {
-            r->p++;
+        if (end) {
             *columns = n;
             return HOP_OK;
         }
-        if (!at(r, ','))
-            return refuse_structure(r, row, "',' or ']'");
-        r->p++;
     }
 }
 
@@ -197,16 +206,15 @@ static hop_status read_rows(reader *r, size_t *rows, size_t *columns)
             return srv_refuse(r->error, HOP_E_SHAPE, (int64_t)n, -1, -1, "%s: row %zu has %zu numbers, row 0 has %zu",
                               r->limits->name, n, length, expected);
         n++;
-        skip_space(r);
-        if (at(r, ']')) {
-            r->p++;
+        bool end;
+        status = read_separator(r, n, &end);
+        if (status != HOP_OK)
+            return status;
+        if (end) {
             *rows = n;
             *columns = expected;
             return HOP_OK;
         }
-        if (!at(r, ','))
-            return refuse_structure(r, n, "',' or ']'");
-        r->p++;
     }
 }
 
