@@ -110,7 +110,8 @@ static void fill_sphere(float *rows, size_t n, size_t d, double radius, uint64_t
 static data make_data(const options *o)
 {
     uint64_t state = o->seed;
-    data set = {.memories = need(malloc(o->M * o->d * sizeof(float))), .queries = need(malloc(o->L * o->d * sizeof(float)))};
+    data set = {.memories = need(malloc(o->M * o->d * sizeof(float))),
+                .queries = need(malloc(o->L * o->d * sizeof(float)))};
     if (strcmp(o->dist, "sphere") == 0) {
         fill_sphere(set.memories, o->M, o->d, 1, &state);
         fill_sphere(set.queries, o->L, o->d, o->R / o->beta, &state);
@@ -128,7 +129,8 @@ static data make_data(const options *o)
 static void *run_share(void *arg)
 {
     share *s = arg;
-    s->status = hop_retrieve(s->model, &s->request, s->n, s->x, s->workspace, s->workspace_bytes, &s->answer, &s->error);
+    s->status =
+        hop_retrieve(s->model, &s->request, s->n, s->x, s->workspace, s->workspace_bytes, &s->answer, &s->error);
     return NULL;
 }
 
@@ -169,11 +171,19 @@ static measured measure(const options *o, const data *set, hop_mode mode)
     for (unsigned i = 0; i < used; i++) {
         size_t first = i * chunk, n = o->L - first < chunk ? o->L - first : chunk;
         size_t bytes = hop_retrieve_workspace_bytes(set->model, n);
-        shares[i] = (share){.o = o, .model = set->model, .first = first, .n = n, .x = set->queries + first * o->d,
+        shares[i] = (share){.o = o,
+                            .model = set->model,
+                            .first = first,
+                            .n = n,
+                            .x = set->queries + first * o->d,
                             .request = {.beta = o->beta, .max_error = o->max_error, .mode = mode, .steps = 1},
-                            .answer = {.z = m.z + first * o->d, .error_bound = bounds + first, .degree = degrees + first,
+                            .answer = {.z = m.z + first * o->d,
+                                       .error_bound = bounds + first,
+                                       .degree = degrees + first,
                                        .fallback = fallbacks + first},
-                            .workspace = need(hop_aligned_alloc(bytes)), .workspace_bytes = bytes, .error = HOP_ERROR_NONE};
+                            .workspace = need(hop_aligned_alloc(bytes)),
+                            .workspace_bytes = bytes,
+                            .error = HOP_ERROR_NONE};
     }
     double spent = 0;
     for (int runs = 0; runs < 3 || spent < o->least_seconds; runs++) {
@@ -320,35 +330,70 @@ static double number(const char *text, double least)
 static options parse(int argc, char **argv)
 {
     static const struct option table[] = {
-        {"d", required_argument, NULL, 'd'},       {"M", required_argument, NULL, 'M'},
-        {"L", required_argument, NULL, 'L'},       {"threads", required_argument, NULL, 't'},
-        {"beta", required_argument, NULL, 'b'},    {"max-error", required_argument, NULL, 'e'},
-        {"dist", required_argument, NULL, 'D'},    {"B", required_argument, NULL, 'B'},
-        {"R", required_argument, NULL, 'R'},       {"degree", required_argument, NULL, 'g'},
-        {"seed", required_argument, NULL, 's'},    {"seconds", required_argument, NULL, 'S'},
-        {"json", no_argument, NULL, 'j'},          {NULL, 0, NULL, 0},
+        {"d", required_argument, NULL, 'd'},    {"M", required_argument, NULL, 'M'},
+        {"L", required_argument, NULL, 'L'},    {"threads", required_argument, NULL, 't'},
+        {"beta", required_argument, NULL, 'b'}, {"max-error", required_argument, NULL, 'e'},
+        {"dist", required_argument, NULL, 'D'}, {"B", required_argument, NULL, 'B'},
+        {"R", required_argument, NULL, 'R'},    {"degree", required_argument, NULL, 'g'},
+        {"seed", required_argument, NULL, 's'}, {"seconds", required_argument, NULL, 'S'},
+        {"json", no_argument, NULL, 'j'},       {NULL, 0, NULL, 0},
     };
-    options o = {.dist = "uniform", .d = 64, .M = 200000, .L = 512, .threads = 1, .B = 1, .R = 1, .max_error = 1e-3,
-                 .least_seconds = 1, .seed = 1};
+    options o = {.dist = "uniform",
+                 .d = 64,
+                 .M = 200000,
+                 .L = 512,
+                 .threads = 1,
+                 .B = 1,
+                 .R = 1,
+                 .max_error = 1e-3,
+                 .least_seconds = 1,
+                 .seed = 1};
     if (argc < 2 || (strcmp(argv[1], "dense") != 0 && strcmp(argv[1], "almost-linear") != 0))
         misuse("name a case");
     o.name = argv[1];
     for (int c; (c = getopt_long(argc - 1, argv + 1, "", table, NULL)) != -1;) {
         switch (c) {
-        case 'd': o.d = (size_t)number(optarg, 1); break;
-        case 'M': o.M = (size_t)number(optarg, 1); break;
-        case 'L': o.L = (size_t)number(optarg, 1); break;
-        case 't': o.threads = (unsigned)number(optarg, 1); break;
-        case 'b': o.beta = number(optarg, 0); break;
-        case 'e': o.max_error = number(optarg, 0); break;
-        case 'D': o.dist = optarg; break;
-        case 'B': o.B = number(optarg, 0); break;
-        case 'R': o.R = number(optarg, 0); break;
-        case 'g': o.degree = (unsigned)number(optarg, 1); break;
-        case 's': o.seed = (uint64_t)number(optarg, 0); break;
-        case 'S': o.least_seconds = number(optarg, 0); break;
-        case 'j': o.json = true; break;
-        default: misuse("unknown option");
+        case 'd':
+            o.d = (size_t)number(optarg, 1);
+            break;
+        case 'M':
+            o.M = (size_t)number(optarg, 1);
+            break;
+        case 'L':
+            o.L = (size_t)number(optarg, 1);
+            break;
+        case 't':
+            o.threads = (unsigned)number(optarg, 1);
+            break;
+        case 'b':
+            o.beta = number(optarg, 0);
+            break;
+        case 'e':
+            o.max_error = number(optarg, 0);
+            break;
+        case 'D':
+            o.dist = optarg;
+            break;
+        case 'B':
+            o.B = number(optarg, 0);
+            break;
+        case 'R':
+            o.R = number(optarg, 0);
+            break;
+        case 'g':
+            o.degree = (unsigned)number(optarg, 1);
+            break;
+        case 's':
+            o.seed = (uint64_t)number(optarg, 0);
+            break;
+        case 'S':
+            o.least_seconds = number(optarg, 0);
+            break;
+        case 'j':
+            o.json = true;
+            break;
+        default:
+            misuse("unknown option");
         }
     }
     if (o.threads > THREADS_MAX)

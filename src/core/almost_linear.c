@@ -30,7 +30,7 @@ typedef struct sweep {
     double *gradient;  /* [d]: partial gradient of the highest D_k so far; valid for gradient_degree */
     double *numerator; /* [d], then LANES x p for the answer */
     double D[HOP_DEGREE_MAX + 2][LANES];
-    unsigned highest;  /* D_0..D_highest are there */
+    unsigned highest; /* D_0..D_highest are there */
 } sweep;
 
 static size_t numerator_size(const hop_model *model)
@@ -147,7 +147,10 @@ static double exp_partial(double s, unsigned g)
     return sum * (1 + 0x1p-46);
 }
 
-/* gamma for every sum of degree <= g + 1: evaluation, build, and the query's own roundings (docs/MATH.md, "Rounding"). */
+/*
+ * gamma for every sum of degree <= g + 1: evaluation, build, and the query's own roundings (docs/MATH.md,
+ * "Rounding").
+ */
 static double evaluation_gamma(const sweep *s, unsigned g, const hop_query *query)
 {
     double d = (double)s->index->d, longest = (double)s->index->start[g + 1];
@@ -158,9 +161,9 @@ static double evaluation_gamma(const sweep *s, unsigned g, const hop_query *quer
 /* Where a lane stands. */
 typedef struct lane {
     hop_al_row *row;
-    bool open;             /* still looking for a degree */
-    bool due;              /* wants its numerator at the degree at hand */
-    unsigned best_degree;  /* of the smallest E / D so far; 0: no degree had a bound */
+    bool open;            /* still looking for a degree */
+    bool due;             /* wants its numerator at the degree at hand */
+    unsigned best_degree; /* of the smallest E / D so far; 0: no degree had a bound */
     double best_ratio;
     double h[HOP_DEGREE_MAX]; /* h_g(max(T, 0)) */
 } lane;
@@ -226,8 +229,8 @@ static void answer_lane(const sweep *s, unsigned g, size_t q, lane *at, const do
     double bound;
     if (row->z) {
         double per_D = 1 / hop_down(truncation.D_low);
-        hop_error_terms terms = {.dev = hop_up(truncation.E * per_D), .weight = hop_up(b * per_D),
-                                 .quotient = hop_up(b * per_D)};
+        hop_error_terms terms = {
+            .dev = hop_up(truncation.E * per_D), .weight = hop_up(b * per_D), .quotient = hop_up(b * per_D)};
         bound = hop_certificate_answer(&s->model->value, rows + q * s->model->p, D, &terms, row->z);
     } else {
         bound = hop_up((row->log_D_high - row->log_D_low) / 2);
@@ -271,8 +274,7 @@ static void look(sweep *s, unsigned g, lane *lanes, size_t n)
             at->best_ratio = ratio;
             at->best_degree = g;
         }
-        double expected = at->row->z ? ratio * s->model->value.widest
-                                     : log(truncation.D_high / truncation.D_low) / 2;
+        double expected = at->row->z ? ratio * s->model->value.widest : log(truncation.D_high / truncation.D_low) / 2;
         at->due = expected <= at->row->max_error;
     }
 }
@@ -312,8 +314,9 @@ static bool any_open(const lane *lanes, size_t n, unsigned g)
 }
 
 /*
- * Rows that no degree met: the smallest certificate once more, its true value being below what look() expected. What auto
- * sends to dense needs it only where it can still meet; a row that is refused gets the best bound that it could have.
+ * Rows that no degree met: the smallest certificate once more, its true value being below what look() expected. What
+ * auto sends to dense needs it only where it can still meet; a row that is refused gets the best bound that it could
+ * have.
  */
 static void last_try(sweep *s, lane *lanes, size_t n)
 {

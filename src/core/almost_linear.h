@@ -3,10 +3,10 @@
  *
  *     D_g = mean P_g(t_mu),  N_g = mean w_mu P_g(t_mu),  Z~ = mean(v) + N_g / D_g,  P_g(t) = sum_{k <= g} t^k / k!
  *
- * (Hu et al. 2024, Algorithm 1 with the corrected normaliser diag(1^T A).) HOP_LANES queries are evaluated side by side;
- * each stops at the first degree whose certificate meets what it was asked for. A lane's numbers do not depend on its
- * neighbours. Where values are the keys the numerator is the gradient of D_{g+1} by a forward and a reverse sweep,
- * else a matrix product with A.
+ * (Hu et al. 2024, Algorithm 1 with the corrected normaliser diag(1^T A).) HOP_LANES queries are evaluated side by
+ * side; each stops at the first degree whose certificate meets what it was asked for. A lane's numbers do not depend
+ * on its neighbours. Where values are the keys the numerator is the gradient of D_{g+1} by a forward and a reverse
+ * sweep, else a matrix product with A.
  */
 #ifndef HOP_ALMOST_LINEAR_H
 #define HOP_ALMOST_LINEAR_H
@@ -18,19 +18,19 @@
 /* What a row asks for and gets. */
 typedef struct hop_al_row {
     const hop_query *query;
-    size_t tag;           /* the caller's own */
-    float *z;             /* p; NULL: log-sum-exp only */
-    double max_error;     /* of z, or of log D where z is NULL */
-    unsigned degree_cap;  /* try no degree above this one; 0: try none */
-    bool predict;         /* auto: leave off as soon as no degree up to the cap is expected to meet max_error */
-    bool best_effort;     /* answer the best bound there is if none meets max_error */
-    bool log_sum;         /* log_D_low, log_D_high are wanted */
+    size_t tag;          /* the caller's own */
+    float *z;            /* p; NULL: log-sum-exp only */
+    double max_error;    /* of z, or of log D where z is NULL */
+    unsigned degree_cap; /* try no degree above this one; 0: try none */
+    bool predict;        /* auto: leave off as soon as no degree up to the cap is expected to meet max_error */
+    bool best_effort;    /* answer the best bound there is if none meets max_error */
+    bool log_sum;        /* log_D_low, log_D_high are wanted */
 
     /* Out */
     bool met;
-    int degree;           /* of the answer; 0: there is none; -1: best effort without any certificate */
-    double bound;         /* of z, or of log D; INFINITY where no degree had one, or auto did not look */
-    double sigma;         /* (mean t^2)^{1/2}, an estimate */
+    int degree;                   /* of the answer; 0: there is none; -1: best effort without any certificate */
+    double bound;                 /* of z, or of log D; INFINITY where no degree had one, or auto did not look */
+    double sigma;                 /* (mean t^2)^{1/2}, an estimate */
     double log_D_low, log_D_high; /* enclose log mean exp(t_mu), at the answer's degree */
 } hop_al_row;
 
@@ -40,8 +40,8 @@ size_t hop_al_workspace_bytes(const hop_features *features); /* 0: the sizes ove
 void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row *rows, size_t n, void *workspace);
 
 /*
- * Predicted E / D of degree g from the second moment and the radius of t: an estimate of the certificate, not a bound. h: h_g(max(T, 0)).
- * Absolute moments are taken as a Gaussian's, capped by sigma^2 T_abs^{k-2}.
+ * Predicted E / D of degree g from the second moment and the radius of t: an estimate of the certificate, not a bound.
+ * h: h_g(max(T, 0)). Absolute moments are taken as a Gaussian's, capped by sigma^2 T_abs^{k-2}.
  */
 double hop_al_predict(unsigned g, double sigma, double T_abs, double h);
 

@@ -10,8 +10,8 @@
 
 /*
  * C += A B^T, all row-major f64: A m x k (leading dimension lda), B n x k (ldb), C m x n (ldc).
- * The products of an element see at most k + 1 roundings in any order; what C held before is added to at most k / 64 + 1
- * times, as OpenBLAS may split k. Sizes must fit in an int.
+ * The products of an element see at most k + 1 roundings in any order; what C held before is added to at most k / 64 +
+ * 1 times, as OpenBLAS may split k. Sizes must fit in an int.
  */
 void hop_gemm_nt(size_t m, size_t n, size_t k, const double *A, size_t lda, const double *B, size_t ldb, double *C,
                  size_t ldc);

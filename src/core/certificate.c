@@ -58,8 +58,10 @@ static double h_series(unsigned g, double T)
             break;
         }
     }
-    /* i + 2 roundings a term, i of the sum; terms matter only while i < 4 T + 64. Where the loop ends by its condition, the
-     * rest is below 3 2^-60 of the sum: less than what this adds. */
+    /*
+     * i + 2 roundings a term, i of the sum; terms matter only while i < 4 T + 64. Where the loop ends by its
+     * condition, the rest is below 3 2^-60 of the sum: less than what this adds.
+     */
     return sum * (1 + hop_gamma(3 * (4 * T + 64), HOP_U64));
 }
 

@@ -1,7 +1,10 @@
 /*
  * certificate.h - from a numerator, a denominator and what is known of their errors to an answer and its proven bound.
  *
- * With any weights w~ = w + e, S = sum w and q = sum w~ v / sum w~:   Z - q = -sum e (v - q) / S     (docs/MATH.md, "Identity")
+ * With any weights w~ = w + e, S = sum w and q = sum w~ v / sum w~,
+ *
+ *     Z - q = -sum e (v - q) / S                                                        (docs/MATH.md, "Identity")
+ *
  * so that every retriever's error in coordinate j has the form
  *
  *     osc (high_j - low_j)  +  dev max(high_j - q_j, q_j - low_j)  +  weight extent_j  +  quotient |q_j|
@@ -29,25 +32,26 @@ double hop_certificate_answer(const hop_geometry *values, const double *numerato
 double hop_certificate_fallback(const hop_geometry *values, float *z);
 
 /*
- * h[g], g = 0..g_max, rounded up: h_g(T) = (g+1)! sum_{j > g} T^{j-g-1} / j!  for T >= 0. e^t - P_g(t) = t^{g+1} h_g(t)/(g+1)!,
- * h_g is increasing, and h_g = 1 + T/(g+2) h_{g+1}. INFINITY where it overflows. Cost: O(g_max + T).
+ * h[g], g = 0..g_max, rounded up: h_g(T) = (g+1)! sum_{j > g} T^{j-g-1} / j!  for T >= 0.
+ * e^t - P_g(t) = t^{g+1} h_g(t)/(g+1)!, h_g is increasing, and h_g = 1 + T/(g+2) h_{g+1}. INFINITY where it overflows.
+ * Cost: O(g_max + T).
  */
 void hop_certificate_h(unsigned g_max, double T, double *h);
 
 /* What is known of exp's partial sums over the memories at one degree; P_g(t) = sum_{k <= g} t^k / k!. */
 typedef struct hop_partial {
     unsigned g;
-    double D;                 /* computed mean P_g(t_mu) */
-    double D_error;           /* |D - exact| <= this */
-    double top, top_error;    /* mean t^g/g! (g even) or mean t^{g+1}/(g+1)! (g odd), computed, and its error */
-    double first, first_error;/* mean t_mu (not 0 when the centre is not the mean) */
+    double D;                  /* computed mean P_g(t_mu) */
+    double D_error;            /* |D - exact| <= this */
+    double top, top_error;     /* mean t^g/g! (g even) or mean t^{g+1}/(g+1)! (g odd), computed, and its error */
+    double first, first_error; /* mean t_mu (not 0 when the centre is not the mean) */
     double T, T_abs;
-    double h;                 /* h_g(max(T, 0)), rounded up */
+    double h; /* h_g(max(T, 0)), rounded up */
 } hop_partial;
 
 typedef struct hop_truncation {
-    double E;                 /* >= mean |e^t - P_g(t)| */
-    double D_low, D_high;     /* enclose mean e^t; D_low > 0 */
+    double E;             /* >= mean |e^t - P_g(t)| */
+    double D_low, D_high; /* enclose mean e^t; D_low > 0 */
 } hop_truncation;
 
 /*

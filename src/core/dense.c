@@ -14,8 +14,8 @@
 enum { BATCH_MIN = 8, BATCH_BYTES = 8 << 20 };
 
 /*
- * exp's argument stays inside the range of its proven error with room for the rounding of the score, 64 weights fit in f32
- * and M e^T_abs in f64, for every M that memory can hold.
+ * exp's argument stays inside the range of its proven error with room for the rounding of the score, 64 weights fit in
+ * f32 and M e^T_abs in f64, for every M that memory can hold.
  */
 #define UNSHIFTED_F32 83.0
 #define UNSHIFTED_F64 650.0
@@ -184,8 +184,15 @@ static void run_f64(const hop_model *model, const hop_query *const *queries, siz
         memcpy(w->x + q * d, queries[q]->xi, d * sizeof(double));
         w->shift[q] = -INFINITY;
     }
-    hop_panel_f64 at = {.d = d, .L = n, .columns = model->columns, .keys = w->keys, .values = w->values, .x = w->x,
-                        .D = w->D, .N = w->N, .scratch = w->scratch};
+    hop_panel_f64 at = {.d = d,
+                        .L = n,
+                        .columns = model->columns,
+                        .keys = w->keys,
+                        .values = w->values,
+                        .x = w->x,
+                        .D = w->D,
+                        .N = w->N,
+                        .scratch = w->scratch};
     for (int pass = shifted ? 0 : 1; pass < 2; pass++) {
         at.shift = shifted && pass ? w->shift : NULL;
         for (size_t panel = 0; panel < panels; panel++) {
@@ -229,17 +236,19 @@ void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, c
 {
     double d = (double)model->d, M = (double)model->M, s = query->s;
     double u = f64 ? HOP_U64 : HOP_U32, exp_error = f64 ? HOP_EXP_F64_ERROR : HOP_EXP_F32_ERROR;
-    double underflow = f64 ? 0x1p-1000 : 0x1p-140;      /* of products and of packed subnormals, a coordinate */
-    double tiny = f64 ? 0x1p-76 : 0x1p-28; /* products and sums that underflow, next to weights of at least e^-84, e^-691 */
+    double underflow = f64 ? 0x1p-1000 : 0x1p-140; /* of products and of packed subnormals, a coordinate */
+    double tiny =
+        f64 ? 0x1p-76 : 0x1p-28; /* products and sums that underflow, next to weights of at least e^-84, e^-691 */
     bool shifted = hop_dense_needs_shift(query, f64);
 
     double score = (hop_gamma(d + 4, u) + hop_gamma(query->roundings + 4, HOP_U64)) * s + d * underflow * (1 + s);
     if (shifted)
         score += u * hop_min(2 * s, f64 ? 710.0 : 89.0);
-    double lost = shifted ? M * (f64 ? 0x1p-1000 : 0x1p-123) : 0; /* weights below exp's range, next to a sum >= 1/2 */
+    double lost = shifted ? M * (f64 ? 0x1p-1000 : 0x1p-123) : 0;  /* weights below exp's range, next to a sum >= 1/2 */
     double half_ratio = hop_up(score + exp_error * (1 + 0x1p-20)); /* log of the largest relative weight error */
     double across = hop_gamma(M / HOP_PANEL + 64, HOP_U64);
-    double sum_N = hop_up(hop_gamma(HOP_DEPTH + 1, u) + across + tiny), sum_D = hop_up(hop_gamma(HOP_DEPTH, u) + across);
+    double sum_N = hop_up(hop_gamma(HOP_DEPTH + 1, u) + across + tiny),
+           sum_D = hop_up(hop_gamma(HOP_DEPTH, u) + across);
 
     if (!(score < SCORE_ERROR_MAX) || !(sum_N < 1)) {
         *terms = (hop_error_terms){.osc = (double)INFINITY};
@@ -280,8 +289,13 @@ void hop_dense_scores(const hop_model *model, const hop_query *query, size_t top
     lay_out(model, workspace, &w);
     double largest = -INFINITY, sum = 0, squares = 0;
     size_t kept = 0, panels = hop_dense_panels(model->M);
-    hop_panel_f64 at = {.d = model->d, .L = 1, .columns = model->columns, .keys = w.keys, .values = w.values,
-                        .x = query->xi, .scratch = w.scratch};
+    hop_panel_f64 at = {.d = model->d,
+                        .L = 1,
+                        .columns = model->columns,
+                        .keys = w.keys,
+                        .values = w.values,
+                        .x = query->xi,
+                        .scratch = w.scratch};
     for (int pass = 0; pass < 2; pass++) {
         for (size_t panel = 0; panel < panels; panel++) {
             at.count = panel_count(model, panel);

@@ -50,15 +50,16 @@ bool hop_dense_f32_possible(const hop_query *query);
 bool hop_dense_needs_shift(const hop_query *query, bool f64);
 
 /*
- * The rounding bound of a pass: terms for hop_certificate_answer(), and |log D~ - log D| <= *log_error. sums NULL: before
- * it is made. With sums, a pass that took a shift also sees how much of the weight is not on the heaviest memory, which is
- * the smaller bound where retrieval is sharp.
+ * The rounding bound of a pass: terms for hop_certificate_answer(), and |log D~ - log D| <= *log_error. sums NULL:
+ * before it is made. With sums, a pass that took a shift also sees how much of the weight is not on the heaviest
+ * memory, which is the smaller bound where retrieval is sharp.
  */
 void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, const hop_dense_sums *sums,
                      hop_error_terms *terms, double *log_error);
 
 /*
- * Every score of one query, in f64: top (may be NULL), support (may be NULL) and weights (may be NULL) as in hop_answer.
+ * Every score of one query, in f64: top (may be NULL), support (may be NULL) and weights (may be NULL) as in
+ * hop_answer.
  */
 void hop_dense_scores(const hop_model *model, const hop_query *query, size_t top, uint64_t *top_id, double *top_weight,
                       double *support, float *weights, void *workspace);

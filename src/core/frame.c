@@ -133,8 +133,8 @@ static double log_allowance(const hop_frame *frame, const hop_row *row)
 }
 
 /*
- * The active rows by the size of their exponents, in steps of 1/SIZES of the largest: rows that are evaluated side by side
- * then want about the same degree. Written to frame->pending.
+ * The active rows by the size of their exponents, in steps of 1/SIZES of the largest: rows that are evaluated side by
+ * side then want about the same degree. Written to frame->pending.
  */
 static void order_by_size(hop_frame *frame, size_t n)
 {
@@ -170,15 +170,16 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     for (size_t i = 0; i < n; i++) {
         hop_row *row = &frame->rows[frame->pending[i]];
         double max_error = frame->energy_only ? log_allowance(frame, row) : request->max_error;
-        frame->al_rows[i] = (hop_al_row){.query = &row->query,
-                                         .tag = frame->pending[i],
-                                         .z = row->z,
-                                         .max_error = max_error,
-                                         .degree_cap = automatic && !(row->query.T_abs <= HOP_PLAN_RADIUS_MAX) ? 0 : cap,
-                                         .log_sum = logs,
-                                         .predict = automatic,
-                                         .best_effort = !automatic && request->best_effort,
-                                         .bound = (double)INFINITY};
+        frame->al_rows[i] =
+            (hop_al_row){.query = &row->query,
+                         .tag = frame->pending[i],
+                         .z = row->z,
+                         .max_error = max_error,
+                         .degree_cap = automatic && !(row->query.T_abs <= HOP_PLAN_RADIUS_MAX) ? 0 : cap,
+                         .log_sum = logs,
+                         .predict = automatic,
+                         .best_effort = !automatic && request->best_effort,
+                         .bound = (double)INFINITY};
     }
     if (cap)
         hop_al_run(model, frame->features, frame->al_rows, n, frame->al_workspace);
@@ -217,7 +218,8 @@ static void finish_dense(const hop_frame *frame, hop_row *row, const hop_dense_s
         enclose_log_sum(frame, row);
     }
     judge(frame, row,
-          row->z ? hop_certificate_answer(&frame->model->value, sums->numerator, sums->denominator, &terms, row->z) : 0);
+          row->z ? hop_certificate_answer(&frame->model->value, sums->numerator, sums->denominator, &terms, row->z)
+                 : 0);
 }
 
 /* Whether an f32 pass may meet the request; a sharp one may for all that is known before it is made. */
@@ -230,8 +232,9 @@ static bool f32_worthwhile(const hop_frame *frame, const hop_row *row)
     hop_dense_terms(frame->model, &row->query, false, NULL, &terms, &log_error);
     if (!isfinite(log_error))
         return false;
-    return frame->energy_only ? log_error <= limit * frame->request->beta
-                              : terms.osc * frame->model->value.range <= limit || hop_dense_needs_shift(&row->query, false);
+    return frame->energy_only
+               ? log_error <= limit * frame->request->beta
+               : terms.osc * frame->model->value.range <= limit || hop_dense_needs_shift(&row->query, false);
 }
 
 /* One precision, one kind of shift: the rows of `list` that still want it, in batches. */

@@ -12,9 +12,9 @@
 /* One row on its way through a step. */
 typedef struct hop_row {
     hop_query query;
-    float *z;                     /* p; NULL: log-sum-exp only */
-    double bound;                 /* of z, or of log-sum-exp where z is NULL */
-    double log_sum, log_error;    /* log sum_mu e^{t_mu} and its bound */
+    float *z;                  /* p; NULL: log-sum-exp only */
+    double bound;              /* of z, or of log-sum-exp where z is NULL */
+    double log_sum, log_error; /* log sum_mu e^{t_mu} and its bound */
     int degree;
     hop_fallback fallback;
     bool met;
@@ -26,13 +26,13 @@ typedef struct hop_frame {
     const hop_features *features; /* NULL: none, or no room for them */
     const hop_request *request;
     bool energy_only;
-    size_t chunk;                 /* rows at a time */
-    hop_row *rows;                /* chunk */
-    double *xi;                   /* chunk x d */
-    float *state;                 /* chunk x d: the current query, as f32 */
-    size_t *active, *pending;     /* chunk each: row numbers */
-    hop_al_row *al_rows;          /* chunk */
-    const hop_query **batch;      /* of the dense pass */
+    size_t chunk;             /* rows at a time */
+    hop_row *rows;            /* chunk */
+    double *xi;               /* chunk x d */
+    float *state;             /* chunk x d: the current query, as f32 */
+    size_t *active, *pending; /* chunk each: row numbers */
+    hop_al_row *al_rows;      /* chunk */
+    const hop_query **batch;  /* of the dense pass */
     hop_dense_sums *sums;
     void *al_workspace, *dense_workspace;
 } hop_frame;
@@ -46,8 +46,8 @@ HOP_WARN_UNUSED hop_status hop_frame_init(hop_frame *frame, const hop_model *mod
                                           hop_error *error);
 
 /*
- * Answer the n rows whose numbers are in frame->active (queries prepared) by the request's mode: almost-linear where its
- * certificate meets, dense in f32, then in f64, for the rest; each row ends with its best bound.
+ * Answer the n rows whose numbers are in frame->active (queries prepared) by the request's mode: almost-linear where
+ * its certificate meets, dense in f32, then in f64, for the rest; each row ends with its best bound.
  */
 void hop_frame_answer(hop_frame *frame, size_t n);
 

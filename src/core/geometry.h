@@ -10,15 +10,15 @@
 #include "core/hopfield.h"
 
 typedef struct hop_geometry {
-    size_t n;                     /* coordinates: d for keys, p for values */
-    double *centre;               /* f64 mean of the rows as computed at build; fixed from then on */
-    double *scale, *inverse;      /* 2^e and 2^-e; 1 where all rows agree */
-    double *low, *high, *extent;  /* low <= u <= high, extent = max(|low|, |high|) */
-    float *min, *max;             /* of the stored rows, exact */
-    double radius;                /* >= max over rows of |row - centre| (l2) */
-    double max_abs, max_l2;       /* of the stored rows, as measured (not outward) */
-    double range;                 /* largest max - min */
-    double widest;                /* >= max_l scale[l] extent[l] */
+    size_t n;                    /* coordinates: d for keys, p for values */
+    double *centre;              /* f64 mean of the rows as computed at build; fixed from then on */
+    double *scale, *inverse;     /* 2^e and 2^-e; 1 where all rows agree */
+    double *low, *high, *extent; /* low <= u <= high, extent = max(|low|, |high|) */
+    float *min, *max;            /* of the stored rows, exact */
+    double radius;               /* >= max over rows of |row - centre| (l2) */
+    double max_abs, max_l2;      /* of the stored rows, as measured (not outward) */
+    double range;                /* largest max - min */
+    double widest;               /* >= max_l scale[l] extent[l] */
     void *block;
 } hop_geometry;
 

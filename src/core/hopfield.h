@@ -67,12 +67,16 @@ enum { HOP_ERROR_TEXT_BYTES = 240 };
 typedef struct hop_error {
     hop_status status;
     int64_t row, column, byte;
-    double limit, actual;                /* NaN: does not apply */
-    char text[HOP_ERROR_TEXT_BYTES];     /* one sentence, no trailing newline */
+    double limit, actual;            /* NaN: does not apply */
+    char text[HOP_ERROR_TEXT_BYTES]; /* one sentence, no trailing newline */
 } hop_error;
 
-#define HOP_ERROR_NONE ((hop_error){.row = -1, .column = -1, .byte = -1, .limit = (double)__builtin_nanf(""), \
-                                    .actual = (double)__builtin_nanf("")})
+#define HOP_ERROR_NONE                                                                                                 \
+    ((hop_error){.row = -1,                                                                                            \
+                 .column = -1,                                                                                         \
+                 .byte = -1,                                                                                           \
+                 .limit = (double)__builtin_nanf(""),                                                                  \
+                 .actual = (double)__builtin_nanf("")})
 
 /* ---- executor ---------------------------------------------------------------------------------------- */
 
@@ -94,9 +98,9 @@ typedef struct hop_executor {
  * this CPU or OS cannot run it (the kernels in use are then unchanged).
  */
 HOP_WARN_UNUSED hop_status hop_isa_choose(const char *name, hop_error *error);
-const char *hop_isa_name(void);       /* "reference", "avx2", "avx512": the kernels in use */
-const char *hop_blas_core(void);      /* what OpenBLAS runs on this CPU, for example "SkylakeX" */
-const char *hop_blas_config(void);    /* OpenBLAS's own description of its build */
+const char *hop_isa_name(void);    /* "reference", "avx2", "avx512": the kernels in use */
+const char *hop_blas_core(void);   /* what OpenBLAS runs on this CPU, for example "SkylakeX" */
+const char *hop_blas_config(void); /* OpenBLAS's own description of its build */
 
 /* Check the next-size arithmetic and alignment in one place: 64-byte aligned memory, NULL on failure. */
 void *hop_aligned_alloc(size_t bytes);
@@ -105,9 +109,9 @@ void hop_aligned_free(void *block);
 /* ---- a model: one frozen memory set ------------------------------------------------------------------ */
 
 typedef enum hop_similarity {
-    HOP_DOT,             /* keys are the memories as given */
-    HOP_COSINE,          /* keys and queries L2-normalised */
-    HOP_CENTERED_COSINE  /* the stored mean subtracted from both first */
+    HOP_DOT,            /* keys are the memories as given */
+    HOP_COSINE,         /* keys and queries L2-normalised */
+    HOP_CENTERED_COSINE /* the stored mean subtracted from both first */
 } hop_similarity;
 
 const char *hop_similarity_word(hop_similarity similarity); /* "dot", "cosine", "centered_cosine" */
@@ -115,9 +119,9 @@ HOP_WARN_UNUSED hop_status hop_similarity_parse(const char *word, hop_similarity
 
 /* Rows a model reads for its whole life. Borrowed: they must outlive the model and not change. */
 typedef struct hop_source {
-    size_t M, d, p;          /* p is ignored where values is NULL */
-    const float *memories;   /* M x d, finite */
-    const float *values;     /* M x p, finite; NULL: values are the memories */
+    size_t M, d, p;        /* p is ignored where values is NULL */
+    const float *memories; /* M x d, finite */
+    const float *values;   /* M x p, finite; NULL: values are the memories */
     hop_similarity similarity;
 } hop_source;
 
@@ -145,9 +149,9 @@ void hop_model_free(hop_model *model);
 size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, hop_similarity similarity);
 
 typedef struct hop_norms {
-    double max_abs, max_l2;   /* of the stored memories as given */
-    double centred_max_l2;    /* rho: largest |xi_mu - c| of the keys in use */
-    double value_range;       /* largest coordinate range of the values */
+    double max_abs, max_l2; /* of the stored memories as given */
+    double centred_max_l2;  /* rho: largest |xi_mu - c| of the keys in use */
+    double value_range;     /* largest coordinate range of the values */
 } hop_norms;
 
 size_t hop_model_M(const hop_model *model);
@@ -168,16 +172,15 @@ size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree);
 
 /* The same with what hop_features_build() holds besides while it runs on an executor of that width. */
 size_t hop_features_build_bytes(const hop_model *model, unsigned max_degree, size_t width);
-uint64_t hop_rank(size_t d, unsigned g);          /* r = C(d+g, g), Lemma A.3; UINT64_MAX: overflow */
+uint64_t hop_rank(size_t d, unsigned g); /* r = C(d+g, g), Lemma A.3; UINT64_MAX: overflow */
 
 /*
  * hop_features_build() - S_alpha = (1/M) sum_mu y_mu^alpha (1, w_mu) for |alpha| <= max_degree (+1 scalar).
  * Cost: about M C(d+g+1, g+1) f64 multiply-adds (values = keys), more with values.
  * Errors: HOP_E_LIMIT (degree or rank), HOP_E_NOMEM, HOP_E_CANCELLED. progress may be NULL.
  */
-HOP_WARN_UNUSED hop_status hop_features_build(const hop_model *model, unsigned max_degree,
-                                              const hop_executor *executor, hop_progress *progress,
-                                              hop_features **out, hop_error *error);
+HOP_WARN_UNUSED hop_status hop_features_build(const hop_model *model, unsigned max_degree, const hop_executor *executor,
+                                              hop_progress *progress, hop_features **out, hop_error *error);
 void hop_features_free(hop_features *features);
 unsigned hop_features_max_degree(const hop_features *features);
 uint64_t hop_features_rank(const hop_features *features); /* r(d, max_degree) */
@@ -217,14 +220,14 @@ enum {
 enum { HOP_STEPS_MAX = 64 };
 
 typedef struct hop_request {
-    double beta;        /* > 0, finite, f64 and never narrowed */
-    double max_error;   /* >= 0, absolute, in the values' unit; INFINITY: no promise asked */
+    double beta;      /* > 0, finite, f64 and never narrowed */
+    double max_error; /* >= 0, absolute, in the values' unit; INFINITY: no promise asked */
     hop_mode mode;
-    bool best_effort;   /* answer rows whose bound exceeds max_error; the bound says so */
-    unsigned steps;     /* 1..HOP_STEPS_MAX; more than 1 needs p = d */
-    double tolerance;   /* >= 0: a row stops when its max-norm change is below it */
-    unsigned want;      /* HOP_WANT_* */
-    size_t top;         /* rows of top_id/top_weight; clipped to M by the caller */
+    bool best_effort; /* answer rows whose bound exceeds max_error; the bound says so */
+    unsigned steps;   /* 1..HOP_STEPS_MAX; more than 1 needs p = d */
+    double tolerance; /* >= 0: a row stops when its max-norm change is below it */
+    unsigned want;    /* HOP_WANT_* */
+    size_t top;       /* rows of top_id/top_weight; clipped to M by the caller */
 } hop_request;
 
 /*
@@ -234,16 +237,16 @@ typedef struct hop_request {
  * support and weights refer to the state before the last step taken (for one step: to the query).
  */
 typedef struct hop_answer {
-    float *z;                 /* L x p */
-    double *error_bound;      /* L */
-    int *degree;              /* L */
-    hop_fallback *fallback;   /* L */
+    float *z;                                                        /* L x p */
+    double *error_bound;                                             /* L */
+    int *degree;                                                     /* L */
+    hop_fallback *fallback;                                          /* L */
     double *energy, *energy_bound, *log_sum_exp, *log_sum_exp_bound; /* L each */
-    uint64_t *top_id;         /* L x top, heaviest first, ties to the lower id */
-    double *top_weight;       /* L x top */
-    double *support;          /* L */
-    float *weights;           /* L x M */
-    unsigned *steps;          /* L */
+    uint64_t *top_id;                                                /* L x top, heaviest first, ties to the lower id */
+    double *top_weight;                                              /* L x top */
+    double *support;                                                 /* L */
+    float *weights;                                                  /* L x M */
+    unsigned *steps;                                                 /* L */
 } hop_answer;
 
 /*
@@ -266,9 +269,9 @@ size_t hop_retrieve_workspace_bytes(const hop_model *model, size_t L);
  * Cost: dense 4 d M flops and M exp a row; almost_linear about 4 C(d+g+1, g+1) f64 flops a row, whatever M.
  * Allocates nothing, takes no locks; one thread: cut L into pieces to use more.
  */
-HOP_WARN_UNUSED hop_status hop_retrieve(const hop_model *model, const hop_request *request, size_t L,
-                                        const float *x, void *workspace, size_t workspace_bytes,
-                                        const hop_answer *answer, hop_error *error);
+HOP_WARN_UNUSED hop_status hop_retrieve(const hop_model *model, const hop_request *request, size_t L, const float *x,
+                                        void *workspace, size_t workspace_bytes, const hop_answer *answer,
+                                        hop_error *error);
 
 /*
  * hop_energy() - log-sum-exp and energy with bounds, no retrieval. max_error bounds log_sum_exp_bound and
@@ -292,19 +295,19 @@ typedef struct hop_candidate {
 } hop_candidate;
 
 typedef struct hop_plan {
-    hop_mode mode;            /* HOP_DENSE or HOP_ALMOST_LINEAR */
-    int degree;               /* of the chosen candidate */
+    hop_mode mode; /* HOP_DENSE or HOP_ALMOST_LINEAR */
+    int degree;    /* of the chosen candidate */
     hop_fallback fallback;
     double predicted_seconds;
-    double radius;            /* T_abs: proven upper bound of max_mu |t_mu| */
-    size_t n;                 /* candidates[0] is dense */
+    double radius; /* T_abs: proven upper bound of max_mu |t_mu| */
+    size_t n;      /* candidates[0] is dense */
     hop_candidate candidates[HOP_PLAN_CANDIDATES];
 } hop_plan;
 
 /* What `auto` would do for each row, without doing it. Errors as hop_retrieve(). plans: L of them. */
 HOP_WARN_UNUSED hop_status hop_plan_queries(const hop_model *model, const hop_request *request, size_t L,
-                                            const float *x, void *workspace, size_t workspace_bytes,
-                                            hop_plan *plans, hop_error *error);
+                                            const float *x, void *workspace, size_t workspace_bytes, hop_plan *plans,
+                                            hop_error *error);
 
 /*
  * Predicted seconds for the whole request on this machine, for admission: an estimate, from the norms of a few of the

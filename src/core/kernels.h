@@ -13,10 +13,10 @@
 #include <stddef.h>
 
 enum {
-    HOP_PANEL = 64,       /* memories of one panel */
-    HOP_COLUMNS = 16,     /* value rows of a panel are padded to a multiple of this many f32 (and f64) */
-    HOP_LANES = 8,        /* queries evaluated side by side by the almost-linear retriever */
-    HOP_DEPTH = 64,       /* most roundings within a panel on the way of one weight or product into N or D */
+    HOP_PANEL = 64,   /* memories of one panel */
+    HOP_COLUMNS = 16, /* value rows of a panel are padded to a multiple of this many f32 (and f64) */
+    HOP_LANES = 8,    /* queries evaluated side by side by the almost-linear retriever */
+    HOP_DEPTH = 64,   /* most roundings within a panel on the way of one weight or product into N or D */
 };
 
 /*
@@ -61,8 +61,8 @@ typedef struct hop_panel_f64 {
 } hop_panel_f64;
 
 /*
- * The monomials of a degree k >= 2 over their cofactors of degree k-1 (multiindex.h): cofactor b lies in the block v with
- * offset[v] <= b < offset[v + 1], and its product with variable i <= v is monomial lead[i] + b.
+ * The monomials of a degree k >= 2 over their cofactors of degree k-1 (multiindex.h): cofactor b lies in the block v
+ * with offset[v] <= b < offset[v + 1], and its product with variable i <= v is monomial lead[i] + b.
  */
 typedef struct hop_degree {
     size_t d;
@@ -88,9 +88,10 @@ typedef struct hop_kernels {
     void (*scores_f64)(const hop_panel_f64 *panel, double *scores);
 
     /*
-     * Sweeps over one degree for HOP_LANES queries side by side: xi, m, out, next, sums are arrays of HOP_LANES numbers an
-     * element, 64-byte aligned; a and self are plain numbers, the same for all lanes. b runs over the cofactors, i over
-     * the variables up to b's block. A term is one multiplication and one addition (fused or not), in any order.
+     * Sweeps over one degree for HOP_LANES queries side by side: xi, m, out, next, sums are arrays of HOP_LANES
+     * numbers an element, 64-byte aligned; a and self are plain numbers, the same for all lanes. b runs over the
+     * cofactors, i over the variables up to b's block. A term is one multiplication and one addition (fused or not),
+     * in any order.
      *
      * lanes_extend:   out[lead[i] + b] = xi[i] m[b]
      * lanes_sums:     sums[i] = sum_b a[lead[i] + b] m[b]

@@ -111,7 +111,8 @@ hop_status hop_model_new(const hop_source *source, const hop_executor *executor,
     if (!source->M || !source->d || !p)
         return hop_fail(error, HOP_E_SHAPE, "a set needs at least one memory, one coordinate and one value");
     if (!bytes)
-        return hop_fail(error, HOP_E_SHAPE, "a set of %zu memories of %zu coordinates is too large", source->M, source->d);
+        return hop_fail(error, HOP_E_SHAPE, "a set of %zu memories of %zu coordinates is too large", source->M,
+                        source->d);
     hop_model *model = hop_array_new(1, 1, sizeof *model);
     if (!model)
         return hop_fail(error, HOP_E_NOMEM, "no memory for a set");

@@ -11,19 +11,19 @@ struct hop_model {
     /* Shape */
     size_t M, d, p;
     hop_similarity similarity;
-    bool shared;                 /* values are the keys: numerator and denominator come from the same moments */
+    bool shared; /* values are the keys: numerator and denominator come from the same moments */
 
     /* Rows: borrowed from the source, but for transformed keys */
-    const float *keys, *values;  /* M x d, M x p */
-    float *own_keys;             /* NULL for dot */
-    double *mean;                /* of the memories as given, d numbers; NULL unless centered_cosine */
+    const float *keys, *values; /* M x d, M x p */
+    float *own_keys;            /* NULL for dot */
+    double *mean;               /* of the memories as given, d numbers; NULL unless centered_cosine */
 
     /* Measures */
-    hop_geometry key, value;     /* value aliases key where shared */
+    hop_geometry key, value; /* value aliases key where shared */
     hop_norms norms;
 
     /* Packed for dense: scaled and centred rows, see dense.h */
-    size_t columns;              /* p rounded up to HOP_COLUMNS */
+    size_t columns; /* p rounded up to HOP_COLUMNS */
     float *key_panels, *value_panels;
 
     _Atomic(hop_features *) features;

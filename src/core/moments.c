@@ -1,7 +1,7 @@
 /*
  * moments.c - building the sums. A block of memories is laid side by side ([monomial][memory]); degree k's sums are the
- * product of degree k-1's monomials with the block's coordinates, taken block of variables by block of variables so that
- * each monomial is summed once, by matrix products (blas.h).
+ * product of degree k-1's monomials with the block's coordinates, taken block of variables by block of variables so
+ * that each monomial is summed once, by matrix products (blas.h).
  */
 #include "core/moments.h"
 
@@ -14,7 +14,13 @@
 #include "core/plan.h"
 #include "core/status.h"
 
-enum { BLOCK_MAX = 256, BLOCK_MIN = 16, BLOCK_BYTES = 4 << 20, DEFAULT_BYTES_FLOOR = 64 << 10, DEFAULT_DEGREE_MAX = 12 };
+enum {
+    BLOCK_MAX = 256,
+    BLOCK_MIN = 16,
+    BLOCK_BYTES = 4 << 20,
+    DEFAULT_BYTES_FLOOR = 64 << 10,
+    DEFAULT_DEGREE_MAX = 12
+};
 
 #define DEFAULT_BUILD_MADDS 6e10
 
@@ -217,7 +223,9 @@ static void sum_share(void *arg, size_t i)
     }
 }
 
-/* a_alpha from the products of the first share, all shares added: (i, c) of degree k+1 is product (c, i) of degree k. */
+/*
+ * a_alpha from the products of the first share, all shares added: (i, c) of degree k+1 is product (c, i) of degree k.
+ */
 static void gather(const build *b, const double *factorials, double *a)
 {
     const hop_multiindex *index = b->index;
@@ -315,8 +323,10 @@ static hop_status sum_all(build *b, hop_features *features, const hop_executor *
                 all->A[alpha * features->p + j] / (double)b->model->M * factorials[alpha];
     hop_aligned_free(factorials);
 
-    /* A monomial of degree g + 1 holds 2 (g + 1) roundings; its block's sum, each block's additions (blas.h), the shares;
-     * then / M, / alpha! */
+    /*
+     * A monomial of degree g + 1 holds 2 (g + 1) roundings; its block's sum, each block's additions (blas.h), the
+     * shares; then / M, / alpha!
+     */
     double blocks = (double)b->model->M / (double)b->block / (double)b->n_shares + 2;
     double additions = blocks * ((double)b->block / 64 + 1);
     features->build_roundings = 2.0 * (b->g + 2) + (double)b->block + additions + (double)b->n_shares + b->g + 8;

@@ -19,12 +19,12 @@
 #include "core/multiindex.h"
 
 struct hop_features {
-    hop_multiindex index;    /* to degree g_max + 1 */
+    hop_multiindex index; /* to degree g_max + 1 */
     unsigned g_max;
-    size_t p;                /* of A */
-    double *a;               /* r(d, g_max + 1), graded */
-    double *A;               /* r(d, g_max) x p, or NULL: values are the keys */
-    double build_roundings;  /* every coefficient's relative roundings at build, against mean |u^alpha| / alpha! */
+    size_t p;               /* of A */
+    double *a;              /* r(d, g_max + 1), graded */
+    double *A;              /* r(d, g_max) x p, or NULL: values are the keys */
+    double build_roundings; /* every coefficient's relative roundings at build, against mean |u^alpha| / alpha! */
 };
 
 static inline const double *hop_features_degree(const hop_features *features, unsigned k)

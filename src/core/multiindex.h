@@ -19,10 +19,10 @@ enum { HOP_DEGREE_MAX = 24 };
 
 typedef struct hop_multiindex {
     size_t d;
-    unsigned g;       /* highest degree */
-    size_t *offset;   /* (g + 1) x (d + 1), within the degree; offset[k][d] = n_k = C(d+k-1, k) */
-    size_t *lead;     /* (g + 1) x d: variable i times cofactor b of degree k-1 is monomial lead[k][i] + b of degree k */
-    size_t *start;    /* g + 2: where degree k starts among all; start[g + 1] = r(d, g) */
+    unsigned g;     /* highest degree */
+    size_t *offset; /* (g + 1) x (d + 1), within the degree; offset[k][d] = n_k = C(d+k-1, k) */
+    size_t *lead;   /* (g + 1) x d: variable i times cofactor b of degree k-1 is monomial lead[k][i] + b of degree k */
+    size_t *start;  /* g + 2: where degree k starts among all; start[g + 1] = r(d, g) */
 } hop_multiindex;
 
 /* Errors: HOP_E_LIMIT (g above HOP_DEGREE_MAX, or r(d, g) above what fits in an int), HOP_E_NOMEM. */
@@ -49,9 +49,8 @@ static inline size_t hop_multiindex_suffix(const hop_multiindex *index, unsigned
 /* Degree k >= 2 over its cofactors, for the kernels. */
 static inline hop_degree hop_multiindex_degree(const hop_multiindex *index, unsigned k)
 {
-    return (hop_degree){.d = index->d,
-                        .offset = index->offset + (k - 1) * (index->d + 1),
-                        .lead = index->lead + k * index->d};
+    return (hop_degree){
+        .d = index->d, .offset = index->offset + (k - 1) * (index->d + 1), .lead = index->lead + k * index->d};
 }
 
 /* 1/alpha! of every monomial of degrees 0..g, graded: r(d, g) numbers. multiplicity: as many bytes of scratch. */

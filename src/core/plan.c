@@ -1,6 +1,6 @@
 /*
- * plan.c - the cost model and the choice. Constants were measured on one AVX-512 machine (bench/hopbench) and scale with
- * the vector width; only their ratio matters.
+ * plan.c - the cost model and the choice. Constants were measured on one AVX-512 machine (bench/hopbench) and scale
+ * with the vector width; only their ratio matters.
  */
 #include "core/plan.h"
 
@@ -130,7 +130,8 @@ double hop_plan_guess_seconds(const hop_model *model, const hop_features *featur
     if (radius < HOP_PLAN_RADIUS_MAX) {
         hop_certificate_h(features->g_max, radius, h);
         for (unsigned g = 1; g <= cap; g++)
-            if (model->value.widest * hop_al_predict(g, radius / sqrt((double)model->d), radius, h[g]) <= request->max_error)
+            if (model->value.widest * hop_al_predict(g, radius / sqrt((double)model->d), radius, h[g]) <=
+                request->max_error)
                 return hop_plan_al_seconds(model, g);
     }
     return request->mode == HOP_ALMOST_LINEAR ? hop_plan_al_seconds(model, cap) : hop_plan_dense_seconds(model);

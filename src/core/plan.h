@@ -1,8 +1,8 @@
 /*
  * plan.h - the only decision: which method, at which degree, at what predicted cost.
  *
- * Costs are a few constants an ISA (seconds a multiply-add, an exp, a stored moment); they decide speed, never soundness: the
- * certificate has the last word, and what it refuses runs dense.
+ * Costs are a few constants an ISA (seconds a multiply-add, an exp, a stored moment); they decide speed, never
+ * soundness: the certificate has the last word, and what it refuses runs dense.
  */
 #ifndef HOP_PLAN_H
 #define HOP_PLAN_H
@@ -30,8 +30,8 @@ void hop_plan_choose(const hop_model *model, const hop_features *features, const
                      const hop_query *query, double sigma, hop_plan *out);
 
 /*
- * Predicted seconds of one query from its norm alone, as if the keys lay evenly in all directions: for admission, before
- * there is a workspace. features may be NULL.
+ * Predicted seconds of one query from its norm alone, as if the keys lay evenly in all directions: for admission,
+ * before there is a workspace. features may be NULL.
  */
 double hop_plan_guess_seconds(const hop_model *model, const hop_features *features, const hop_request *request,
                               const float *x);

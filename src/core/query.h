@@ -11,13 +11,13 @@
 #include "core/model.h"
 
 typedef struct hop_query {
-    const double *xi;         /* d; xi_l is the exact one times (1 + e)^roundings, |e| <= 2^-53 */
+    const double *xi; /* d; xi_l is the exact one times (1 + e)^roundings, |e| <= 2^-53 */
     double roundings;
-    double s;                 /* >= sum_l |u_mu,l xi_l| for every memory */
-    double T, T_abs;          /* >= max_mu t_mu, >= max_mu |t_mu| */
-    double base, base_error;  /* beta <c, x'> */
+    double s;                              /* >= sum_l |u_mu,l xi_l| for every memory */
+    double T, T_abs;                       /* >= max_mu t_mu, >= max_mu |t_mu| */
+    double base, base_error;               /* beta <c, x'> */
     double half_square, half_square_error; /* |x'|^2 / 2 */
-    bool usable;              /* every number above is finite */
+    bool usable;                           /* every number above is finite */
 } hop_query;
 
 /*

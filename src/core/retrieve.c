@@ -67,12 +67,12 @@ static hop_status check_retrieve(const hop_model *model, const hop_request *requ
     if (request->steps < 1 || request->steps > HOP_STEPS_MAX)
         return hop_fail(error, HOP_E_LIMIT, "steps must be 1 to %d, not %u", HOP_STEPS_MAX, request->steps);
     if (request->steps > 1 && model->p != model->d)
-        return hop_fail(error, HOP_E_SHAPE, "more than one step needs values of the memories' dimension: p = %zu, d = %zu",
-                        model->p, model->d);
+        return hop_fail(error, HOP_E_SHAPE,
+                        "more than one step needs values of the memories' dimension: p = %zu, d = %zu", model->p,
+                        model->d);
     if (!(request->tolerance >= 0))
         return hop_fail(error, HOP_E_DOMAIN, "tolerance must be a number from 0 on, not %g", request->tolerance);
-    if (request->mode == HOP_ALMOST_LINEAR &&
-        (request->want & (HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS)))
+    if (request->mode == HOP_ALMOST_LINEAR && (request->want & (HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS)))
         return hop_fail(error, HOP_E_DOMAIN, "top, support and weights need every score: not with mode almost_linear");
     return HOP_OK;
 }
@@ -94,8 +94,8 @@ static hop_status fail_unmet(const hop_frame *frame, size_t row, const hop_row *
 static hop_status prepare(hop_frame *frame, size_t first, size_t i, const float *x, hop_error *error)
 {
     const hop_model *model = frame->model;
-    return hop_query_prepare(model, frame->request->beta, first + i, x, frame->xi + i * model->d,
-                             &frame->rows[i].query, error);
+    return hop_query_prepare(model, frame->request->beta, first + i, x, frame->xi + i * model->d, &frame->rows[i].query,
+                             error);
 }
 
 static hop_status write_energy(const hop_frame *frame, size_t row, const hop_row *at, const hop_answer *answer,

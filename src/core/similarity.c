@@ -57,8 +57,8 @@ double hop_similarity_roundings(hop_similarity similarity, size_t d)
     return similarity == HOP_DOT ? 0.0 : (double)d / 2 + 8;
 }
 
-hop_status hop_similarity_keys(hop_similarity similarity, size_t n_rows, size_t d, const double *mean, const float *rows,
-                               double *scratch, float *out, hop_error *error)
+hop_status hop_similarity_keys(hop_similarity similarity, size_t n_rows, size_t d, const double *mean,
+                               const float *rows, double *scratch, float *out, hop_error *error)
 {
     for (size_t i = 0; i < n_rows; i++) {
         if (!hop_similarity_apply(similarity, d, mean, rows + i * d, scratch))

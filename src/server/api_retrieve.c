@@ -389,16 +389,18 @@ void srv_api_retrieve(srv_request *request)
     }
     asked *self = decode(request, SRV_RETRIEVE, accepted == 1);
     if (self)
-        srv_request_defer(request, hop_predict_seconds(self->query.set->model, &self->query.request, self->query.L, self->query.x),
-                          run_retrieve);
+        srv_request_defer(
+            request, hop_predict_seconds(self->query.set->model, &self->query.request, self->query.L, self->query.x),
+            run_retrieve);
 }
 
 void srv_api_energy(srv_request *request)
 {
     asked *self = srv_accepts_json(request) ? decode(request, SRV_ENERGY, false) : NULL;
     if (self)
-        srv_request_defer(request, hop_predict_seconds(self->query.set->model, &self->query.request, self->query.L, self->query.x),
-                          run_energy);
+        srv_request_defer(
+            request, hop_predict_seconds(self->query.set->model, &self->query.request, self->query.L, self->query.x),
+            run_energy);
 }
 
 void srv_api_plan(srv_request *request)

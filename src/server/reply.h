@@ -91,7 +91,9 @@ void srv_reply_fixed(srv_request *request, srv_outcome outcome, const char *cont
 /* Answer without a body: SRV_NO_CONTENT, SRV_NOT_MODIFIED. */
 void srv_reply_empty(srv_request *request, srv_outcome outcome);
 
-/* Add a header: call before or after the body, before the handler returns. The value is sanitised to printable ASCII. */
+/*
+ * Add a header: call before or after the body, before the handler returns. The value is sanitised to printable ASCII.
+ */
 __attribute__((format(printf, 3, 4))) void srv_reply_header_add(srv_request *request, const char *name,
                                                                 const char *format, ...);
 

@@ -110,10 +110,16 @@ int srv_request_accepts(const srv_request *request, const char *const *offered, 
 /* Hand the handler's decoded arguments to the request: freed with it, whatever happens to the client. */
 void srv_request_set_state(srv_request *request, void *state, void (*state_free)(void *state));
 
-/* SRV_DEADLINE once it passed, SRV_CLIENT_GONE once nobody waits any more, else SRV_NO_OUTCOME; long jobs ask between pieces. */
+/*
+ * SRV_DEADLINE once it passed, SRV_CLIENT_GONE once nobody waits any more, else SRV_NO_OUTCOME; long jobs ask between
+ * pieces.
+ */
 srv_outcome srv_request_expired(const srv_request *request);
 
-/* Milliseconds for `timing_ms`: waited for a worker, computed (until now, or until computed_ns), since the first line. */
+/*
+ * Milliseconds for `timing_ms`: waited for a worker, computed (until now, or until computed_ns), since the first
+ * line.
+ */
 double srv_request_queue_ms(const srv_request *request);
 double srv_request_compute_ms(const srv_request *request);
 double srv_request_total_ms(const srv_request *request);

@@ -2,8 +2,9 @@
  * scheduler.h - compute workers: admission by predicted cost, deadlines, and one workspace a thread.
  *
  * A fixed pool of threads takes jobs from three queues: decoding of large bodies, queries, bounded by their predicted
- * seconds, and admin work (uploads), which never holds more than half of the workers (at least one). Requests wait suspended; nothing blocks
- * the threads that read and write sockets. The scheduler knows no HTTP: a job carries functions.
+ * seconds, and admin work (uploads), which never holds more than half of the workers (at least one). Requests wait
+ * suspended; nothing blocks the threads that read and write sockets. The scheduler knows no HTTP: a job carries
+ * functions.
  */
 #ifndef SRV_SCHEDULER_H
 #define SRV_SCHEDULER_H
@@ -80,9 +81,9 @@ HOP_WARN_UNUSED hop_status srv_scheduler_new(const srv_scheduler_options *option
 void srv_scheduler_free(srv_scheduler *scheduler); /* no job may be queued or running */
 
 /*
- * Queue a zeroed and filled job. SRV_ADMITTED: done() will be called exactly once, perhaps before this returns. Otherwise the job was
- * not touched. A query is refused when others wait already and their predicted seconds and its own exceed
- * queue_seconds x workers; an empty queue admits any job.
+ * Queue a zeroed and filled job. SRV_ADMITTED: done() will be called exactly once, perhaps before this returns.
+ * Otherwise the job was not touched. A query is refused when others wait already and their predicted seconds and its
+ * own exceed queue_seconds x workers; an empty queue admits any job.
  */
 HOP_WARN_UNUSED srv_admission srv_scheduler_submit(srv_scheduler *scheduler, srv_job *job);
 

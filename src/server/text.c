@@ -97,7 +97,10 @@ void srv_text_printf(srv_text *text, const char *format, ...)
     va_end(args);
 }
 
-/* Length of the valid UTF-8 sequence at s (n >= 1 bytes), 0 where there is none (RFC 3629: no surrogates, no overlong). */
+/*
+ * Length of the valid UTF-8 sequence at s (n >= 1 bytes), 0 where there is none (RFC 3629: no surrogates, no
+ * overlong).
+ */
 static size_t utf8_length(const unsigned char *s, size_t n)
 {
     if (s[0] < 0x80)

@@ -373,11 +373,26 @@ START_TEST(panels_are_added_once)
         for (size_t j = 0; j < COLUMNS; j++)
             N[j] = 0x1p54;
         if (wide)
-            kernels->panel_f64(&(hop_panel_f64){.d = 1, .L = 1, .count = HOP_PANEL, .columns = COLUMNS, .keys = keys,
-                                                .values = values, .x = &x, .D = &D, .N = N, .scratch = arrays.scratch});
+            kernels->panel_f64(&(hop_panel_f64){.d = 1,
+                                                .L = 1,
+                                                .count = HOP_PANEL,
+                                                .columns = COLUMNS,
+                                                .keys = keys,
+                                                .values = values,
+                                                .x = &x,
+                                                .D = &D,
+                                                .N = N,
+                                                .scratch = arrays.scratch});
         else
-            kernels->panel_f32(&(hop_panel_f32){.d = 1, .L = 1, .count = HOP_PANEL, .columns = COLUMNS,
-                                                .keys = keys_f32, .values = values_f32, .x = &x_f32, .D = &D, .N = N,
+            kernels->panel_f32(&(hop_panel_f32){.d = 1,
+                                                .L = 1,
+                                                .count = HOP_PANEL,
+                                                .columns = COLUMNS,
+                                                .keys = keys_f32,
+                                                .values = values_f32,
+                                                .x = &x_f32,
+                                                .D = &D,
+                                                .N = N,
                                                 .scratch = arrays.scratch});
         require(D == 0x1p54 + HOP_PANEL, "%s %s: D", kernels->isa, wide ? "f64" : "f32");
         for (size_t j = 0; j < COLUMNS; j++)
@@ -420,11 +435,14 @@ static void fill_lanes(test_rng *rng)
 static void check_sum(const char *what, const char *isa, size_t d, size_t n, double got, long double exact,
                       long double size)
 {
-    require(fabsl((long double)got - exact) <= (long double)(n + 2) * 0x1p-53L * size, "%s %s d=%zu: %g, exact %Lg", isa,
-            what, d, got, exact);
+    require(fabsl((long double)got - exact) <= (long double)(n + 2) * 0x1p-53L * size, "%s %s d=%zu: %g, exact %Lg",
+            isa, what, d, got, exact);
 }
 
-/* sums[i] against start + sum_b (a or next)[lead[i] + b] m[b]; step, lane_step tell a (1, 0) from next (HOP_LANES, 1). */
+/*
+ * sums[i] against start + sum_b (a or next)[lead[i] + b] m[b]; step, lane_step tell a (1, 0) from next (HOP_LANES,
+ * 1).
+ */
 static void check_lane_sums(const char *isa, const hop_degree *degree, bool from_start, const double *row, size_t step,
                             size_t lane_step)
 {
@@ -489,8 +507,8 @@ START_TEST(lanes_against_loops)
                     require(lanes.out[degree.lead[i] * HOP_LANES + at] ==
                                 lanes.xi[i * HOP_LANES + at % HOP_LANES] * lanes.m[at],
                             "%s extend d=%zu i=%zu", kernels->isa, d, i);
-            require(lanes.out[hop_multiindex_count(&index, k) * HOP_LANES] == 12345, "%s extend d=%zu: wrote past the end",
-                    kernels->isa, d);
+            require(lanes.out[hop_multiindex_count(&index, k) * HOP_LANES] == 12345,
+                    "%s extend d=%zu: wrote past the end", kernels->isa, d);
         }
         hop_multiindex_fini(&index);
     }

@@ -1,5 +1,6 @@
 /*
- * test_nomem.c - each allocation of the store fails once: nothing leaks, nothing half-made is seen, the budget is whole.
+ * test_nomem.c - each allocation of the store fails once: nothing leaks, nothing half-made is seen, the budget is
+ * whole.
  *
  * The linker sends this program's calls of the allocator here (--wrap), those of the core it links included.
  */
