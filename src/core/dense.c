@@ -70,9 +70,16 @@ size_t hop_dense_batch(const hop_model *model)
     return batch < BATCH_MIN ? BATCH_MIN : batch > HOP_DENSE_BATCH_MAX ? HOP_DENSE_BATCH_MAX : batch;
 }
 
+/* What is known of one query's weights so far. */
+typedef struct tally {
+    double sum, squares;
+    size_t kept; /* of its top list */
+} tally;
+
 /* The pieces of a workspace block. Everything is carved 64-byte aligned. */
 typedef struct pieces {
     double *x, *shift, *D, *N, *keys, *values, *scores;
+    struct tally *tallies;
     void *scratch;
 } pieces;
 
@@ -92,7 +99,8 @@ static size_t lay_out(const hop_model *model, char *block, pieces *out)
     size_t N = carve(&used, batch * model->columns, sizeof(double));
     size_t keys = carve(&used, model->d * HOP_PANEL, sizeof(double));
     size_t values = carve(&used, model->columns * HOP_PANEL, sizeof(double));
-    size_t scores = carve(&used, HOP_PANEL, sizeof(double));
+    size_t scores = carve(&used, batch * HOP_PANEL, sizeof(double));
+    size_t tallies = carve(&used, batch, sizeof(tally));
     size_t scratch = carve(&used, hop_kernels_get()->scratch_bytes, 1);
     if (out)
         *out = (pieces){.x = (double *)(block + x),
@@ -102,6 +110,7 @@ static size_t lay_out(const hop_model *model, char *block, pieces *out)
                         .keys = (double *)(block + keys),
                         .values = (double *)(block + values),
                         .scores = (double *)(block + scores),
+                        .tallies = (tally *)(block + tallies),
                         .scratch = block + scratch};
     return used;
 }
@@ -281,45 +290,57 @@ static void keep_heaviest(size_t top, size_t *kept, uint64_t *ids, double *score
     ids[at] = id;
 }
 
-void hop_dense_scores(const hop_model *model, const hop_query *query, size_t top, uint64_t *top_id, double *top_weight,
-                      double *support, float *weights, void *workspace)
+/* One panel's scores of one query into its tally and lists; weights still lack the division by their sum. */
+static void tally_panel(const double *scores, size_t first, size_t count, double largest, size_t top,
+                        const hop_dense_weights *out, tally *t)
+{
+    for (size_t m = 0; m < count; m++) {
+        double e = exp(scores[m] - largest);
+        t->sum += e;
+        t->squares += e * e;
+        if (out->weights)
+            out->weights[first + m] = (float)e;
+        if (out->top_id && top)
+            keep_heaviest(top, &t->kept, out->top_id, out->top_weight, first + m, scores[m]);
+    }
+}
+
+void hop_dense_scores(const hop_model *model, const hop_query *const *queries, size_t n, size_t top,
+                      const hop_dense_weights *out, void *workspace)
 {
     const hop_kernels *kernels = hop_kernels_get();
     pieces w;
     lay_out(model, workspace, &w);
-    double largest = -INFINITY, sum = 0, squares = 0;
-    size_t kept = 0, panels = hop_dense_panels(model->M);
-    hop_panel_f64 at = {.d = model->d,
-                        .L = 1,
-                        .columns = model->columns,
-                        .keys = w.keys,
-                        .values = w.values,
-                        .x = query->xi,
-                        .scratch = w.scratch};
+    assert(n > 0 && n <= hop_dense_batch(model));
+    size_t d = model->d, panels = hop_dense_panels(model->M);
+    for (size_t q = 0; q < n; q++) {
+        memcpy(w.x + q * d, queries[q]->xi, d * sizeof *w.x);
+        w.shift[q] = -INFINITY;
+        w.tallies[q] = (tally){0};
+    }
+    hop_panel_f64 at = {
+        .d = d, .L = n, .columns = model->columns, .keys = w.keys, .values = w.values, .x = w.x, .scratch = w.scratch};
     for (int pass = 0; pass < 2; pass++) {
         for (size_t panel = 0; panel < panels; panel++) {
             at.count = panel_count(model, panel);
             pack_panel_f64(model, panel, at.count, &w, false);
             if (pass == 0) {
-                kernels->max_f64(&at, &largest);
+                kernels->max_f64(&at, w.shift);
                 continue;
             }
             kernels->scores_f64(&at, w.scores);
-            for (size_t m = 0; m < at.count; m++) {
-                double e = exp(w.scores[m] - largest);
-                sum += e;
-                squares += e * e;
-                if (weights)
-                    weights[panel * HOP_PANEL + m] = (float)e;
-                if (top_id && top)
-                    keep_heaviest(top, &kept, top_id, top_weight, panel * HOP_PANEL + m, w.scores[m]);
-            }
+            for (size_t q = 0; q < n; q++)
+                tally_panel(w.scores + q * HOP_PANEL, panel * HOP_PANEL, at.count, w.shift[q], top, &out[q],
+                            &w.tallies[q]);
         }
     }
-    if (support)
-        *support = sum * sum / squares;
-    for (size_t i = 0; top_id && i < kept; i++)
-        top_weight[i] = exp(top_weight[i] - largest) / sum;
-    for (size_t mu = 0; weights && mu < model->M; mu++)
-        weights[mu] = (float)((double)weights[mu] / sum);
+    for (size_t q = 0; q < n; q++) {
+        const tally *t = &w.tallies[q];
+        if (out[q].support)
+            *out[q].support = t->sum * t->sum / t->squares;
+        for (size_t i = 0; i < t->kept; i++)
+            out[q].top_weight[i] = exp(out[q].top_weight[i] - w.shift[q]) / t->sum;
+        for (size_t mu = 0; out[q].weights && mu < model->M; mu++)
+            out[q].weights[mu] = (float)((double)out[q].weights[mu] / t->sum);
+    }
 }

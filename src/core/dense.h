@@ -57,11 +57,15 @@ bool hop_dense_needs_shift(const hop_query *query, bool f64);
 void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, const hop_dense_sums *sums,
                      hop_error_terms *terms, double *log_error);
 
-/*
- * Every score of one query, in f64: top (may be NULL), support (may be NULL) and weights (may be NULL) as in
- * hop_answer.
- */
-void hop_dense_scores(const hop_model *model, const hop_query *query, size_t top, uint64_t *top_id, double *top_weight,
-                      double *support, float *weights, void *workspace);
+/* Where the scores of one query go; each may be NULL. As in hop_answer; top ids and weights have room for `top`. */
+typedef struct hop_dense_weights {
+    uint64_t *top_id;
+    double *top_weight, *support;
+    float *weights;
+} hop_dense_weights;
+
+/* Every score of n <= hop_dense_batch() queries, in f64. Cost: 4 d M flops and M exp a row: maxima first, then weights. */
+void hop_dense_scores(const hop_model *model, const hop_query *const *queries, size_t n, size_t top,
+                      const hop_dense_weights *out, void *workspace);
 
 #endif

@@ -130,20 +130,28 @@ static hop_status write_row(const hop_frame *frame, size_t row, const hop_row *a
     return HOP_OK;
 }
 
-/* What needs every score, for the state that the last step started from. */
-static hop_status write_scores(const hop_frame *frame, size_t row, const hop_row *at, const hop_answer *answer,
-                               hop_error *error)
+/* What needs every score, for the states the last step started from: n rows, their numbers in frame->pending. */
+static hop_status write_scores(hop_frame *frame, size_t first, size_t n, const hop_answer *answer, hop_error *error)
 {
     const hop_request *request = frame->request;
     bool top = request->want & HOP_WANT_TOP, support = request->want & HOP_WANT_SUPPORT;
     bool weights = request->want & HOP_WANT_WEIGHTS;
-    if (!top && !support && !weights)
-        return HOP_OK;
-    if (!at->query.usable)
-        return hop_fail_at(error, HOP_E_UNMET, (int64_t)row, -1, "row %zu: the scores leave the range of f64", row);
-    hop_dense_scores(frame->model, &at->query, top ? request->top : 0, top ? answer->top_id + row * request->top : NULL,
-                     top ? answer->top_weight + row * request->top : NULL, support ? answer->support + row : NULL,
-                     weights ? answer->weights + row * frame->model->M : NULL, frame->dense_workspace);
+    hop_dense_weights out[HOP_DENSE_BATCH_MAX];
+    size_t batch = 0;
+    for (size_t a = 0; a < n && (top || support || weights); a++) {
+        size_t i = frame->pending[a], row = first + i;
+        if (!frame->rows[i].query.usable)
+            return hop_fail_at(error, HOP_E_UNMET, (int64_t)row, -1, "row %zu: the scores leave the range of f64", row);
+        frame->batch[batch] = &frame->rows[i].query;
+        out[batch++] = (hop_dense_weights){.top_id = top ? answer->top_id + row * request->top : NULL,
+                                           .top_weight = top ? answer->top_weight + row * request->top : NULL,
+                                           .support = support ? answer->support + row : NULL,
+                                           .weights = weights ? answer->weights + row * frame->model->M : NULL};
+        if (batch == hop_dense_batch(frame->model) || a + 1 == n) {
+            hop_dense_scores(frame->model, frame->batch, batch, request->top, out, frame->dense_workspace);
+            batch = 0;
+        }
+    }
     return HOP_OK;
 }
 
@@ -175,7 +183,7 @@ static hop_status run_chunk(hop_frame *frame, size_t first, size_t n, const floa
                 return status;
         }
         hop_frame_answer(frame, active);
-        size_t moving = 0;
+        size_t moving = 0, resting = 0;
         for (size_t a = 0; a < active; a++) {
             size_t i = frame->active[a], row = first + i;
             const hop_row *at = &frame->rows[i];
@@ -186,15 +194,16 @@ static hop_status run_chunk(hop_frame *frame, size_t first, size_t n, const floa
                 return status;
             const float *z = answer->z + row * p;
             if (step == request->steps || largest_change(d, frame->state + i * d, z) < request->tolerance) {
-                status = write_scores(frame, row, at, answer, error);
-                if (status != HOP_OK)
-                    return status;
+                frame->pending[resting++] = i;
                 continue;
             }
             memcpy(frame->state + i * d, z, d * sizeof *z);
             frame->active[moving++] = i;
         }
         active = moving;
+        hop_status status = write_scores(frame, first, resting, answer, error);
+        if (status != HOP_OK)
+            return status;
     }
     return HOP_OK;
 }
