@@ -64,7 +64,7 @@ typedef struct hop_dense_weights {
     float *weights;
 } hop_dense_weights;
 
-/* Every score of n <= hop_dense_batch() queries, in f64. Cost: 4 d M flops and M exp a row: maxima first, then weights. */
+/* Every score of n <= hop_dense_batch() queries, in f64. Cost: 4 d M flops and M exp a row, maxima before weights. */
 void hop_dense_scores(const hop_model *model, const hop_query *const *queries, size_t n, size_t top,
                       const hop_dense_weights *out, void *workspace);
 
