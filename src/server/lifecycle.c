@@ -69,11 +69,25 @@ static void signal_set(sigset_t *set)
     sigaddset(set, SIGHUP);
 }
 
+static pthread_t main_thread;
+
+static void forward(int number)
+{
+    pthread_kill(main_thread, number);
+}
+
 void srv_signals_block(void)
 {
     sigset_t set;
     signal_set(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
+    /* OpenBLAS starts threads while it is loaded, before this can run: one of them may be picked for a signal while the
+     * main thread is not waiting for it. */
+    main_thread = pthread_self();
+    const struct sigaction action = {.sa_handler = forward, .sa_flags = SA_RESTART};
+    for (int number = 1; number < NSIG; number++)
+        if (sigismember(&set, number) == 1)
+            sigaction(number, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 

@@ -28,9 +28,9 @@ static int print_help(void)
 
 int main(int argc, char **argv)
 {
-    srv_signals_block();
     if (argc > 1 && strcmp(argv[1], "healthcheck") == 0)
         return srv_healthcheck(argc - 1, argv + 1, environ);
+    srv_signals_block();
     static srv_config config; /* large, and lives as long as the process */
     hop_error error = HOP_ERROR_NONE;
     hop_status status = srv_config_load(argc, argv, environ, &config, &error);

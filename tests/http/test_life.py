@@ -340,6 +340,13 @@ class Stop(tap.Case):
             time.sleep(0.05)
             self.assertEqual(daemon.get("/livez").status, 200)
 
+    def test_signals_that_come_in_a_crowd_find_the_thread_that_waits(self):
+        with Daemon() as daemon:
+            pid = daemon.process.pid
+            for _ in range(200000):
+                os.kill(pid, signal.SIGHUP)
+            self.assertEqual(daemon.get("/livez").status, 200)
+
     def test_readiness_is_told_to_a_service_manager(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             daemon = Daemon()
