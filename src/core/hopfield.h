@@ -315,4 +315,7 @@ HOP_WARN_UNUSED hop_status hop_plan_queries(const hop_model *model, const hop_re
  */
 double hop_predict_seconds(const hop_model *model, const hop_request *request, size_t L, const float *x);
 
+/* The same if nothing goes as predicted: every step of every row in f64, after all degrees were tried. */
+double hop_worst_seconds(const hop_model *model, const hop_request *request, size_t L);
+
 #endif

@@ -275,6 +275,9 @@ hop_status hop_plan_queries(const hop_model *model, const hop_request *request, 
     return status;
 }
 
+/* Of a pass for every score, or a dense pass in f64 with its maxima, against one in f32. */
+enum { SCORES_COST = 8 };
+
 double hop_predict_seconds(const hop_model *model, const hop_request *request, size_t L, const float *x)
 {
     enum { SAMPLE = 4 };
@@ -284,5 +287,17 @@ double hop_predict_seconds(const hop_model *model, const hop_request *request, s
     size_t sample = L < SAMPLE ? L : SAMPLE;
     for (size_t i = 0; i < sample; i++)
         seconds += hop_plan_guess_seconds(model, scores ? NULL : features, request, x + i * (L / sample) * model->d);
-    return seconds * (scores ? 8 : 1) * (double)L / (double)sample * (double)(request->steps ? request->steps : 1);
+    seconds *= (scores ? SCORES_COST : 1) * (double)L / (double)sample;
+    /* A later step starts elsewhere: what auto does there is not known. */
+    double later = request->mode == HOP_AUTO ? hop_plan_dense_seconds(model) * (double)L : seconds;
+    return seconds + (request->steps > 1 ? request->steps - 1 : 0) * (later > seconds ? later : seconds);
+}
+
+double hop_worst_seconds(const hop_model *model, const hop_request *request, size_t L)
+{
+    const hop_features *features = hop_model_features(model);
+    double row = request->mode == HOP_ALMOST_LINEAR ? 0 : SCORES_COST * hop_plan_dense_seconds(model);
+    if (features && request->mode != HOP_DENSE)
+        row += 2 * hop_plan_al_seconds(model, features->g_max);
+    return row * (double)L * (double)(request->steps ? request->steps : 1);
 }

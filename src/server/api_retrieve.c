@@ -32,6 +32,12 @@ enum {
 /* A piece is predicted to take no longer than this, unless it has PIECE_ROWS_MIN rows. */
 #define PIECE_SECONDS 0.05
 
+/* A number of a JSON answer. */
+#define WRITE_SECONDS 5e-8
+
+/* A request that could take longer than this is queued, whatever is predicted. */
+#define INLINE_WORST_SECONDS 2e-3
+
 /* A plan of one row is taken to cost this much; it depends on the number of degrees, hardly on M. */
 #define PLAN_SECONDS 5e-6
 
@@ -40,12 +46,16 @@ typedef struct asked {
     srv_query query;
     srv_retrieve_args args;
     bool decoded; /* args are */
-    bool npy;     /* Z alone */
+    store_budget *budget;
+    size_t charged_bytes; /* of it, for the queries */
+    bool npy;             /* Z alone */
 } asked;
 
 static void asked_free(void *state)
 {
     asked *self = state;
+    if (self->charged_bytes)
+        store_budget_release(self->budget, self->charged_bytes);
     if (self->decoded)
         srv_retrieve_args_fini(&self->args);
     store_set_release(self->query.set);
@@ -96,10 +106,23 @@ static hop_status check_limits(const srv_config *config, const asked *self, srv_
     return HOP_OK;
 }
 
+/* The queries count against the memory budget while they wait: too many of them at once are an overload. */
+static hop_status charge_queries(asked *self, store_budget *budget, hop_error *error)
+{
+    size_t bytes = self->args.L * self->query.set->d * sizeof *self->args.x; /* it is in memory */
+    hop_status status = store_budget_charge(budget, bytes, "the queries", error);
+    if (status == HOP_OK) {
+        self->budget = budget;
+        self->charged_bytes = bytes;
+    }
+    return status;
+}
+
 /* Everything up to the work. NULL: the request has been answered. */
 static asked *decode(srv_request *request, srv_retrieve_kind kind, bool npy)
 {
     const srv_config *config = request->app->config;
+    store_budget *budget = request->app->budget;
     hop_error error = HOP_ERROR_NONE;
     asked *self = calloc(1, sizeof *self);
     if (!self) {
@@ -111,16 +134,25 @@ static asked *decode(srv_request *request, srv_retrieve_kind kind, bool npy)
     srv_request_set_state(request, self, asked_free);
     hop_status status = store_registry_get(request->app->registry, request->name, &self->query.set, &error);
     if (status == HOP_OK) {
-        const srv_args_limits limits = {
-            .rows = config->max_batch, .columns = SRV_LIMIT_DIMENSION, .array_bytes = SIZE_MAX};
+        const srv_args_limits limits = {.rows = config->max_batch,
+                                        .columns = SRV_LIMIT_DIMENSION,
+                                        .array_bytes = store_budget_limit(budget) - store_budget_reserved(budget)};
         const srv_args_source source = srv_args_source_of(request);
         status = srv_retrieve_args_read(&source, kind, self->query.set->d, &limits, &self->args, &error);
     }
     if (status == HOP_OK) {
         self->decoded = true;
+        status = charge_queries(self, budget, &error);
+    }
+    if (status == HOP_OK) {
         srv_request_body_free(request);
         fill_defaults(self, kind);
         status = check_limits(config, self, kind, &error);
+    }
+    if (status == HOP_E_BUDGET) {
+        srv_metrics_rejected(request->app->metrics, SRV_REJECTED_MEMORY);
+        srv_reply_error_as(request, SRV_OVERLOAD, &error);
+        return NULL;
     }
     if (status != HOP_OK) {
         srv_reply_error(request, &error);
@@ -376,6 +408,19 @@ static void run_plan(srv_request *request, srv_workspace *workspace)
     srv_reply_json(request, SRV_OK, &text);
 }
 
+/* Predicted seconds for admission. What may turn out much longer, or has much to write, never runs on an I/O thread. */
+static double cost(const asked *self, srv_retrieve_kind kind)
+{
+    const srv_query *query = &self->query;
+    double numbers = kind == SRV_RETRIEVE && !self->npy ? (double)query->L * (double)query->set->p : 0;
+    if (query->request.want & HOP_WANT_WEIGHTS)
+        numbers += (double)query->L * (double)query->set->M;
+    double seconds =
+        hop_predict_seconds(query->set->model, &query->request, query->L, query->x) + numbers * WRITE_SECONDS;
+    bool uncertain = hop_worst_seconds(query->set->model, &query->request, query->L) > INLINE_WORST_SECONDS;
+    return uncertain && seconds < SRV_INLINE_SECONDS ? SRV_INLINE_SECONDS : seconds;
+}
+
 /* ---- handlers ------------------------------------------------------------------------------------------ */
 
 void srv_api_retrieve(srv_request *request)
@@ -389,18 +434,14 @@ void srv_api_retrieve(srv_request *request)
     }
     asked *self = decode(request, SRV_RETRIEVE, accepted == 1);
     if (self)
-        srv_request_defer(
-            request, hop_predict_seconds(self->query.set->model, &self->query.request, self->query.L, self->query.x),
-            run_retrieve);
+        srv_request_defer(request, cost(self, SRV_RETRIEVE), run_retrieve);
 }
 
 void srv_api_energy(srv_request *request)
 {
     asked *self = srv_accepts_json(request) ? decode(request, SRV_ENERGY, false) : NULL;
     if (self)
-        srv_request_defer(
-            request, hop_predict_seconds(self->query.set->model, &self->query.request, self->query.L, self->query.x),
-            run_energy);
+        srv_request_defer(request, cost(self, SRV_ENERGY), run_energy);
 }
 
 void srv_api_plan(srv_request *request)

@@ -50,11 +50,12 @@ typedef struct exchange {
     struct lifeline *lifeline;
     int fd;
     bool begun;
-    bool suspended; /* written by the I/O thread alone */
-    bool discard;   /* refused: the rest of the body is read and dropped */
-    bool answered;  /* a response was handed to the library */
-    bool early;     /* ... before the body was read */
-    size_t charged; /* response bytes charged to the memory budget */
+    bool suspended;  /* written by the I/O thread alone */
+    bool discard;    /* refused: the rest of the body is read and dropped */
+    bool answered;   /* a response was handed to the library */
+    bool early;      /* ... before the body was read */
+    size_t received; /* bytes of the body, kept or dropped */
+    size_t charged;  /* response bytes charged to the memory budget */
 } exchange;
 
 /* What a connection carries from its start to its end. */
@@ -268,7 +269,8 @@ static enum MHD_Result take_body(exchange *ex, const char *bytes, size_t n)
 {
     srv_request *request = ex->request;
     uint64_t elapsed_s = (srv_clock_ns() - request->received_ns) / 1000000000u;
-    if (elapsed_s > SRV_TIMEOUT_BODY_S && request->body_bytes / elapsed_s < SLOW_BODY_BYTES_PER_S) {
+    ex->received += n;
+    if (elapsed_s > SRV_TIMEOUT_BODY_S && ex->received / elapsed_s < SLOW_BODY_BYTES_PER_S) {
         srv_reply_problem(request, SRV_BODY_TIMEOUT, "the body arrives too slowly");
         return MHD_NO;
     }

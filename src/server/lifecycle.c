@@ -216,7 +216,7 @@ static bool drain(running *r)
     wait_for_requests(&r->app, DRAIN_GRACE_MS);
     srv_scheduler_counts counts;
     srv_scheduler_count(r->app.scheduler, &counts);
-    return counts.busy == 0 && counts.queued == 0;
+    return counts.busy == 0 && counts.ending == 0 && counts.queued == 0;
 }
 
 static int serve(running *r, int argc, char *const *argv, char *const *environment)

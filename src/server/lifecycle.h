@@ -9,8 +9,10 @@
 /* Exit codes of the contract (sysexits' numbers). */
 enum { SRV_EXIT_OK = 0, SRV_EXIT_FAILURE = 1, SRV_EXIT_USAGE = 64, SRV_EXIT_UNAVAILABLE = 69, SRV_EXIT_CONFIG = 78 };
 
-/* Block the signals the daemon waits for, in this thread and those it starts; threads that are there already pass them on
- * to this one. Before any other thread is started. */
+/*
+ * Block the signals the daemon waits for, in this thread and those it starts; threads that are there already pass them
+ * on to this one. Before any other thread is started.
+ */
 void srv_signals_block(void);
 
 /*

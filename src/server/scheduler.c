@@ -41,7 +41,7 @@ struct srv_scheduler {
     double queued_seconds; /* of waiting queries */
     atomic_size_t urgent;  /* decoding and queries that wait: helpers look without the lock */
     batch *batches;
-    unsigned busy, admin_running, helping, admin_share;
+    unsigned busy, ending, admin_running, helping, admin_share;
     bool last_was_admin, draining, stop;
     uint64_t dropped_gone;
     unsigned n_threads;
@@ -279,12 +279,14 @@ static void run_job(srv_scheduler *s, srv_job *job, srv_workspace *workspace)
     if (end == SRV_JOB_GONE)
         s->dropped_gone++;
     s->busy--;
+    s->ending++;
     s->admin_running -= admin;
     pthread_mutex_unlock(&s->lock);
     job->done(job, end); /* after the counts: whoever sees the answer sees them too */
     if (workspace->bytes > s->options.workspace_keep_bytes)
         srv_workspace_fini(workspace);
     pthread_mutex_lock(&s->lock);
+    s->ending--;
     if (admin && s->queues[SRV_JOB_ADMIN].count > 0)
         pthread_cond_signal(&s->work); /* its share is free again */
 }
@@ -341,9 +343,11 @@ static void *timer_main(void *arg)
         job_list ended = {0};
         queue_take(s, judge_waiting, &ended);
         if (ended.count > 0) {
+            s->ending++;
             pthread_mutex_unlock(&s->lock);
             end_all(&ended);
             pthread_mutex_lock(&s->lock);
+            s->ending--;
         }
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
@@ -479,6 +483,7 @@ void srv_scheduler_count(srv_scheduler *s, srv_scheduler_counts *out)
     *out = (srv_scheduler_counts){
         .workers = s->options.workers,
         .busy = s->busy,
+        .ending = s->ending,
         .queued = waiting(s),
         .queued_seconds = s->queued_seconds,
         .dropped_gone = s->dropped_gone,

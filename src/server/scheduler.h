@@ -107,6 +107,7 @@ void srv_scheduler_drain(srv_scheduler *scheduler);
 
 typedef struct srv_scheduler_counts {
     unsigned workers, busy;
+    unsigned ending;       /* threads inside a job's done() */
     size_t queued;         /* jobs that wait, of all classes */
     double queued_seconds; /* predicted, queries only */
     uint64_t dropped_gone; /* since start */

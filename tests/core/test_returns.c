@@ -271,6 +271,10 @@ START_TEST(plans_say_what_auto_would_do)
     ck_assert_int_eq(plans[1].degree, 0);
     double seconds = hop_predict_seconds(engine.model, &request, L, x);
     ck_assert(seconds > 0 && isfinite(seconds));
+    ck_assert(hop_worst_seconds(engine.model, &request, L) >= seconds);
+    request.steps = 10; /* auto may run dense from the second step on, wherever the first one starts */
+    ck_assert(hop_predict_seconds(engine.model, &request, L, x) > seconds);
+    ck_assert(hop_worst_seconds(engine.model, &request, L) >= hop_predict_seconds(engine.model, &request, L, x));
     test_engine_fini(&engine);
 }
 END_TEST
