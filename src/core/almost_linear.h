@@ -28,7 +28,7 @@ typedef struct hop_al_row {
 
     /* Out */
     bool met;
-    int degree;                   /* of the answer; 0: there is none; -1: best effort without any certificate */
+    int degree;                   /* of the answer; 0: there is none */
     double bound;                 /* of z, or of log D; INFINITY where no degree had one, or auto did not look */
     double sigma;                 /* (mean t^2)^{1/2}, an estimate */
     double log_D_low, log_D_high; /* enclose log mean exp(t_mu), at the answer's degree */

@@ -41,4 +41,15 @@ static inline size_t hop_round_up(size_t n, size_t step)
     return (n + step - 1) & ~(step - 1);
 }
 
+/*
+ * Where the next n elements of a workspace go, 64-byte aligned; *used moves behind them. The caller's sizes have been
+ * checked when their model was made.
+ */
+static inline size_t hop_carve(size_t *used, size_t n, size_t element)
+{
+    size_t at = *used;
+    *used = at + hop_round_up(n * element, 64);
+    return at;
+}
+
 #endif

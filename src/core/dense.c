@@ -83,25 +83,18 @@ typedef struct pieces {
     void *scratch;
 } pieces;
 
-static size_t carve(size_t *used, size_t n, size_t element)
-{
-    size_t at = *used;
-    *used = at + hop_round_up(n * element, 64);
-    return at;
-}
-
 static size_t lay_out(const hop_model *model, char *block, pieces *out)
 {
     size_t batch = hop_dense_batch(model), used = 0;
-    size_t x = carve(&used, batch * model->d, sizeof(double));
-    size_t shift = carve(&used, batch, sizeof(double));
-    size_t D = carve(&used, batch, sizeof(double));
-    size_t N = carve(&used, batch * model->columns, sizeof(double));
-    size_t keys = carve(&used, model->d * HOP_PANEL, sizeof(double));
-    size_t values = carve(&used, model->columns * HOP_PANEL, sizeof(double));
-    size_t scores = carve(&used, batch * HOP_PANEL, sizeof(double));
-    size_t tallies = carve(&used, batch, sizeof(tally));
-    size_t scratch = carve(&used, hop_kernels_get()->scratch_bytes, 1);
+    size_t x = hop_carve(&used, batch * model->d, sizeof(double));
+    size_t shift = hop_carve(&used, batch, sizeof(double));
+    size_t D = hop_carve(&used, batch, sizeof(double));
+    size_t N = hop_carve(&used, batch * model->columns, sizeof(double));
+    size_t keys = hop_carve(&used, model->d * HOP_PANEL, sizeof(double));
+    size_t values = hop_carve(&used, model->columns * HOP_PANEL, sizeof(double));
+    size_t scores = hop_carve(&used, batch * HOP_PANEL, sizeof(double));
+    size_t tallies = hop_carve(&used, batch, sizeof(tally));
+    size_t scratch = hop_carve(&used, hop_kernels_get()->scratch_bytes, 1);
     if (out)
         *out = (pieces){.x = (double *)(block + x),
                         .shift = (double *)(block + shift),

@@ -12,26 +12,19 @@
 
 enum { CHUNK_MAX = 1024 };
 
-static size_t carve(size_t *used, size_t n, size_t element)
-{
-    size_t at = *used;
-    *used = at + hop_round_up(n * element, 64);
-    return at;
-}
-
 static size_t lay_out(const hop_model *model, const hop_features *features, size_t L, char *block, hop_frame *out)
 {
     size_t chunk = L < CHUNK_MAX ? L : CHUNK_MAX, used = 0, batch = hop_dense_batch(model);
-    size_t rows = carve(&used, chunk, sizeof(hop_row));
-    size_t xi = carve(&used, chunk * model->d, sizeof(double));
-    size_t state = carve(&used, chunk * model->d, sizeof(float));
-    size_t active = carve(&used, chunk, sizeof(size_t));
-    size_t pending = carve(&used, chunk, sizeof(size_t));
-    size_t al_rows = carve(&used, chunk, sizeof(hop_al_row));
-    size_t queries = carve(&used, batch, sizeof(hop_query *));
-    size_t sums = carve(&used, batch, sizeof(hop_dense_sums));
-    size_t dense = carve(&used, hop_dense_workspace_bytes(model), 1);
-    size_t al = carve(&used, features ? hop_al_workspace_bytes(features) : 0, 1);
+    size_t rows = hop_carve(&used, chunk, sizeof(hop_row));
+    size_t xi = hop_carve(&used, chunk * model->d, sizeof(double));
+    size_t state = hop_carve(&used, chunk * model->d, sizeof(float));
+    size_t active = hop_carve(&used, chunk, sizeof(size_t));
+    size_t pending = hop_carve(&used, chunk, sizeof(size_t));
+    size_t al_rows = hop_carve(&used, chunk, sizeof(hop_al_row));
+    size_t queries = hop_carve(&used, batch, sizeof(hop_query *));
+    size_t sums = hop_carve(&used, batch, sizeof(hop_dense_sums));
+    size_t dense = hop_carve(&used, hop_dense_workspace_bytes(model), 1);
+    size_t al = hop_carve(&used, features ? hop_al_workspace_bytes(features) : 0, 1);
     if (out) {
         out->chunk = chunk;
         out->rows = (hop_row *)(block + rows);
@@ -275,39 +268,55 @@ static void answer_dense(hop_frame *frame, const size_t *list, size_t n)
             dense_pass(frame, list, n, f64, shifted);
 }
 
+/* A row that no degree met and that may not run dense: the range of the values may be the better promise. */
+static void settle_almost_linear(const hop_frame *frame, hop_row *row)
+{
+    hop_row nothing = *row;
+    nothing.z = NULL;
+    answer_nothing(frame, &nothing);
+    if (row->degree > 0 && frame->request->best_effort && nothing.bound >= row->bound)
+        return;
+    double best = row->bound;
+    answer_nothing(frame, row);
+    if (!row->met && best < row->bound)
+        row->bound = best; /* refused: what the caller is told is the best bound there was */
+}
+
+/* Rows that the feature maps cannot serve, because there are none or every score is wanted. */
+static void answer_without_maps(hop_frame *frame, size_t n, bool scores)
+{
+    bool automatic = frame->request->mode == HOP_AUTO;
+    for (size_t i = 0; i < n; i++) {
+        hop_row *row = &frame->rows[frame->active[i]];
+        if (automatic) {
+            row->fallback = scores ? HOP_FALLBACK_RETURN : HOP_FALLBACK_BUILDING;
+            continue;
+        }
+        answer_nothing(frame, row);
+        row->met = false; /* there is nothing that could answer in this mode */
+    }
+    if (automatic)
+        answer_dense(frame, frame->active, n);
+}
+
 void hop_frame_answer(hop_frame *frame, size_t n)
 {
     const hop_request *request = frame->request;
-    bool scores = request->want & (HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS) && !frame->energy_only;
+    bool scores = request->want & HOP_WANT_SCORES && !frame->energy_only;
     for (size_t i = 0; i < n; i++)
         frame->rows[frame->active[i]].fallback = HOP_FALLBACK_NONE;
 
     if (request->mode == HOP_DENSE) {
         answer_dense(frame, frame->active, n);
-    } else if (frame->features && !scores) {
-        size_t pending = answer_almost_linear(frame, n);
-        if (request->mode == HOP_AUTO)
-            answer_dense(frame, frame->pending, pending);
-        for (size_t i = 0; i < pending && request->mode == HOP_ALMOST_LINEAR; i++) {
-            hop_row *row = &frame->rows[frame->pending[i]], nothing = *row;
-            nothing.z = NULL;
-            answer_nothing(frame, &nothing); /* the range of the values may be the better promise */
-            if (row->degree <= 0 || !request->best_effort || nothing.bound < row->bound) {
-                double best = row->bound;
-                answer_nothing(frame, row);
-                if (!row->met && best < row->bound)
-                    row->bound = best; /* refused: what the caller is told is the best bound there was */
-            }
-        }
-    } else {
-        for (size_t i = 0; i < n; i++)
-            frame->rows[frame->active[i]].fallback =
-                request->mode == HOP_AUTO ? (scores ? HOP_FALLBACK_RETURN : HOP_FALLBACK_BUILDING) : HOP_FALLBACK_NONE;
-        if (request->mode == HOP_AUTO)
-            answer_dense(frame, frame->active, n);
-        for (size_t i = 0; i < n && request->mode == HOP_ALMOST_LINEAR; i++) {
-            answer_nothing(frame, &frame->rows[frame->active[i]]);
-            frame->rows[frame->active[i]].met = false; /* there is nothing that could answer in this mode */
-        }
+        return;
     }
+    if (!frame->features || scores) {
+        answer_without_maps(frame, n, scores);
+        return;
+    }
+    size_t pending = answer_almost_linear(frame, n);
+    if (request->mode == HOP_AUTO)
+        answer_dense(frame, frame->pending, pending);
+    for (size_t i = 0; i < pending && request->mode == HOP_ALMOST_LINEAR; i++)
+        settle_almost_linear(frame, &frame->rows[frame->pending[i]]);
 }

@@ -43,16 +43,6 @@ static inline vec_f32 fnma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
     return _mm256_fnmadd_ps(a, b, c);
 }
 
-static inline vec_f32 add_f32(vec_f32 a, vec_f32 b)
-{
-    return _mm256_add_ps(a, b);
-}
-
-static inline vec_f32 sub_f32(vec_f32 a, vec_f32 b)
-{
-    return _mm256_sub_ps(a, b);
-}
-
 static inline vec_f32 max_f32(vec_f32 a, vec_f32 b)
 {
     return _mm256_max_ps(a, b);
@@ -140,21 +130,6 @@ static inline vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
 static inline vec_f64 fnma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
 {
     return _mm256_fnmadd_pd(a, b, c);
-}
-
-static inline vec_f64 add_f64(vec_f64 a, vec_f64 b)
-{
-    return _mm256_add_pd(a, b);
-}
-
-static inline vec_f64 sub_f64(vec_f64 a, vec_f64 b)
-{
-    return _mm256_sub_pd(a, b);
-}
-
-static inline vec_f64 mul_f64(vec_f64 a, vec_f64 b)
-{
-    return _mm256_mul_pd(a, b);
 }
 
 static inline vec_f64 max_f64(vec_f64 a, vec_f64 b)

@@ -49,7 +49,7 @@ SIMD_INLINE lanes_vec lanes_add(lanes_vec a, lanes_vec b)
 {
     SIMD_UNROLL
     for (size_t v = 0; v < LANE_VECTORS; v++)
-        a.v[v] = SIMD_NAME(add)(a.v[v], b.v[v]);
+        a.v[v] = a.v[v] + b.v[v];
     return a;
 }
 
@@ -57,7 +57,7 @@ SIMD_INLINE lanes_vec lanes_mul(lanes_vec a, lanes_vec b)
 {
     SIMD_UNROLL
     for (size_t v = 0; v < LANE_VECTORS; v++)
-        a.v[v] = SIMD_NAME(mul)(a.v[v], b.v[v]);
+        a.v[v] = a.v[v] * b.v[v];
     return a;
 }
 

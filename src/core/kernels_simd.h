@@ -7,7 +7,7 @@
  *
  *     vec                          the vector type
  *     load store splat             unaligned; splat reads one element
- *     zero add sub mul max fma fnma    fma(a, b, c) = a b + c, fnma(a, b, c) = c - a b; mul for f64 alone
+ *     zero max fma fnma            fma(a, b, c) = a b + c, fnma(a, b, c) = c - a b
  *     scale(p, y, n)               p 2^n; n is an integer and y = n + exp_magic, whose low bits are n
  *     where_least(t, low, v)       v where t >= low, else 0
  *     first_lanes(v, n, other)     v in lanes below n, other from lane n on; n may be negative or too large
@@ -72,6 +72,17 @@ enum {
     SIMD_NAME(tile_cells) = SIMD_QUERIES * HOP_PANEL,
     SIMD_NAME(scratch_bytes) = (2 * SIMD_NAME(tile_cells) + SIMD_QUERIES * SIMD_SLOTS * SIMD_WIDTH) * sizeof(SIMD_REAL)
 };
+
+/* What the compiler's own vector operators do the same for every machine, one rounding an element. */
+SIMD_INLINE SIMD_NAME(vec) SIMD_NAME(add)(SIMD_NAME(vec) a, SIMD_NAME(vec) b)
+{
+    return a + b;
+}
+
+SIMD_INLINE SIMD_NAME(vec) SIMD_NAME(sub)(SIMD_NAME(vec) a, SIMD_NAME(vec) b)
+{
+    return a - b;
+}
 
 /* e^t for t in [ln 2^-126, 88] (f32), [ln 2^-1022, 709] (f64). */
 SIMD_INLINE SIMD_NAME(vec) SIMD_NAME(exp)(SIMD_NAME(vec) t)

@@ -105,7 +105,7 @@ void hop_plan_choose(const hop_model *model, const hop_features *features, const
             plan.predicted_seconds = c->predicted_seconds;
         }
     }
-    if (request->want & (HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS)) {
+    if (request->want & HOP_WANT_SCORES) {
         plan.mode = HOP_DENSE;
         plan.degree = 0;
         plan.predicted_seconds = plan.candidates[0].predicted_seconds;

@@ -10,6 +10,9 @@
 #include "core/moments.h"
 #include "core/query.h"
 
+/* What needs every score, and so a dense pass. */
+enum { HOP_WANT_SCORES = HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS };
+
 /* Above this radius no degree that is worth its cost has a certificate: auto does not even look. */
 #define HOP_PLAN_RADIUS_MAX 40.0
 

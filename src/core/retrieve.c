@@ -72,7 +72,7 @@ static hop_status check_retrieve(const hop_model *model, const hop_request *requ
                         model->d);
     if (!(request->tolerance >= 0))
         return hop_fail(error, HOP_E_DOMAIN, "tolerance must be a number from 0 on, not %g", request->tolerance);
-    if (request->mode == HOP_ALMOST_LINEAR && (request->want & (HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS)))
+    if (request->mode == HOP_ALMOST_LINEAR && (request->want & HOP_WANT_SCORES))
         return hop_fail(error, HOP_E_DOMAIN, "top, support and weights need every score: not with mode almost_linear");
     return HOP_OK;
 }
@@ -282,7 +282,7 @@ double hop_predict_seconds(const hop_model *model, const hop_request *request, s
 {
     enum { SAMPLE = 4 };
     const hop_features *features = hop_model_features(model);
-    bool scores = request->want & (HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS);
+    bool scores = request->want & HOP_WANT_SCORES;
     double seconds = 0;
     size_t sample = L < SAMPLE ? L : SAMPLE;
     for (size_t i = 0; i < sample; i++)
