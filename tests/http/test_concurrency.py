@@ -161,7 +161,7 @@ class Fairness(tap.Case):
 
     def test_probes_and_descriptions_answer_while_every_worker_is_busy(self):
         with Daemon("--workers", "1", "--queue-seconds", "1000", "--request-deadline-ms", "600000") as daemon:
-            heavy_set(daemon, 20000 if harness.FAST else 200000)
+            heavy_set(daemon, 200000)
             L = 64 if harness.FAST else 512
             body = harness.npy(harness.uniform_rows(2, L, 64))
             clients = Clients()
@@ -294,7 +294,7 @@ class Overload(tap.Case):
 
     def test_a_deadline_that_passes_in_the_queue_is_504(self):
         with Daemon("--workers", "1", "--queue-seconds", "1000", "--request-deadline-ms", "30") as daemon:
-            heavy_set(daemon, 20000 if harness.FAST else 100000)
+            heavy_set(daemon, 100000)
             statuses = self.hammer(daemon, 8)
             self.assertLessEqual(set(statuses), {200, 504})
             self.assertIn(504, statuses)
