@@ -99,10 +99,10 @@ static void answer_nothing(const hop_frame *frame, hop_row *row)
     judge(frame, row, hop_certificate_fallback(&frame->model->value, row->z));
 }
 
-static hop_fallback why_not(const hop_frame *frame, const hop_al_row *al, unsigned cap)
+static hop_fallback why_not(const hop_frame *frame, const hop_al_row *al)
 {
     const hop_query *query = al->query;
-    unsigned g_max = frame->features->g_max;
+    unsigned g_max = frame->features->g_max, cap = al->degree_cap;
     if (cap == g_max || !(query->T_abs <= HOP_PLAN_RADIUS_MAX))
         return HOP_FALLBACK_BOUND;
     if (cap == 0)
@@ -151,28 +151,50 @@ static void order_by_size(hop_frame *frame, size_t n)
     }
 }
 
+/* Whether an f32 pass may meet the request; a sharp one may for all that is known before it is made. */
+static bool f32_worthwhile(const hop_frame *frame, const hop_row *row)
+{
+    hop_error_terms terms;
+    double log_error, limit = frame->request->max_error;
+    if (!hop_dense_f32_possible(&row->query))
+        return false;
+    hop_dense_terms(frame->model, &row->query, false, NULL, &terms, &log_error);
+    if (!isfinite(log_error))
+        return false;
+    return frame->energy_only
+               ? log_error <= limit * frame->request->beta
+               : terms.osc * frame->model->value.range <= limit || hop_dense_needs_shift(&row->query, false);
+}
+
 /* Run the rows through the moments; those not met go to frame->pending. Returns how many. */
 static size_t answer_almost_linear(hop_frame *frame, size_t n)
 {
     const hop_request *request = frame->request;
     const hop_model *model = frame->model;
     bool automatic = request->mode == HOP_AUTO;
-    unsigned cap = automatic ? hop_plan_degree_cap(model, frame->features->g_max) : frame->features->g_max;
+    unsigned g_max = frame->features->g_max, cap = 0, caps[] = {g_max, g_max}; /* against dense in f32, in f64 */
+    for (int f64 = 0; f64 < 2 && automatic; f64++)
+        caps[f64] = hop_plan_degree_cap(model, g_max, n, f64);
     order_by_size(frame, n);
     bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);
     for (size_t i = 0; i < n; i++) {
         hop_row *row = &frame->rows[frame->pending[i]];
         double max_error = frame->energy_only ? log_allowance(frame, row) : request->max_error;
-        frame->al_rows[i] =
-            (hop_al_row){.query = &row->query,
-                         .tag = frame->pending[i],
-                         .z = row->z,
-                         .max_error = max_error,
-                         .degree_cap = automatic && !(row->query.T_abs <= HOP_PLAN_RADIUS_MAX) ? 0 : cap,
-                         .log_sum = logs,
-                         .predict = automatic,
-                         .best_effort = !automatic && request->best_effort,
-                         .bound = (double)INFINITY};
+        unsigned row_cap = caps[0];
+        if (automatic && !(row->query.T_abs <= HOP_PLAN_RADIUS_MAX))
+            row_cap = 0;
+        else if (caps[0] < caps[1] && !f32_worthwhile(frame, row))
+            row_cap = caps[1];
+        cap = row_cap > cap ? row_cap : cap;
+        frame->al_rows[i] = (hop_al_row){.query = &row->query,
+                                         .tag = frame->pending[i],
+                                         .z = row->z,
+                                         .max_error = max_error,
+                                         .degree_cap = row_cap,
+                                         .log_sum = logs,
+                                         .predict = automatic,
+                                         .best_effort = !automatic && request->best_effort,
+                                         .bound = (double)INFINITY};
     }
     if (cap)
         hop_al_run(model, frame->features, frame->al_rows, n, frame->al_workspace);
@@ -191,7 +213,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
             judge(frame, row, al->bound);
         }
         if (!row->met) {
-            row->fallback = automatic ? why_not(frame, al, cap) : HOP_FALLBACK_NONE;
+            row->fallback = automatic ? why_not(frame, al) : HOP_FALLBACK_NONE;
             frame->pending[pending++] = al->tag;
         }
     }
@@ -213,21 +235,6 @@ static void finish_dense(const hop_frame *frame, hop_row *row, const hop_dense_s
     judge(frame, row,
           row->z ? hop_certificate_answer(&frame->model->value, sums->numerator, sums->denominator, &terms, row->z)
                  : 0);
-}
-
-/* Whether an f32 pass may meet the request; a sharp one may for all that is known before it is made. */
-static bool f32_worthwhile(const hop_frame *frame, const hop_row *row)
-{
-    hop_error_terms terms;
-    double log_error, limit = frame->request->max_error;
-    if (!hop_dense_f32_possible(&row->query))
-        return false;
-    hop_dense_terms(frame->model, &row->query, false, NULL, &terms, &log_error);
-    if (!isfinite(log_error))
-        return false;
-    return frame->energy_only
-               ? log_error <= limit * frame->request->beta
-               : terms.osc * frame->model->value.range <= limit || hop_dense_needs_shift(&row->query, false);
 }
 
 /* One precision, one kind of shift: the rows of `list` that still want it, in batches. */

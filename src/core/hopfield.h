@@ -282,16 +282,100 @@ HOP_WARN_UNUSED hop_status hop_energy(const hop_model *model, const hop_request 
                                       void *workspace, size_t workspace_bytes, const hop_answer *answer,
                                       hop_error *error);
 
+/* ---- cost model -------------------------------------------------------------------------------------- */
+
+/*
+ * What a prediction is summed from: seconds of one occurrence, on one thread. A pair is one query and one memory, a
+ * pass is one walk over all memories for a batch of queries, columns are p rounded up to a multiple of 16.
+ */
+typedef enum hop_cost {
+    HOP_COST_ROW,             /* a row, whatever answers it: transform, certificate, bookkeeping */
+    HOP_COST_NUMBER,          /* a coordinate of a row's query and of its answer */
+    HOP_COST_PAIR,            /* dense, f32: a pair's exp and its share of loads */
+    HOP_COST_MADD,            /* dense, f32: one of a pair's d + columns multiply-adds */
+    HOP_COST_PASS_PAIR,       /* dense, f32: a memory of a pass, whatever the number of queries */
+    HOP_COST_PASS_NUMBER,     /* dense, f32: one of its d + columns numbers, from cache */
+    HOP_COST_STREAM,          /* a byte of a pass over memories that no cache holds: least time, not added */
+    HOP_COST_SHIFT,           /* dense, f32: one of a pair's d multiply-adds where the maximum is found first */
+    HOP_COST_F64_PAIR,        /* as above, in f64 */
+    HOP_COST_F64_MADD,        /* */
+    HOP_COST_F64_PASS_NUMBER, /* one number of a memory, packed on the fly */
+    HOP_COST_SCORE,           /* a pair's weight one by one: top, support, weights */
+    HOP_COST_DEGREE,          /* almost-linear: a degree of a row */
+    HOP_COST_COEFFICIENT,     /* one of C(d+g+1, g+1) coefficients of a group of HOP_LANES rows, all in cache */
+    HOP_COST_MONOMIAL,        /* one of its C(d+g, g) monomials, there and back */
+    HOP_COST_FAR_COEFFICIENT, /* the same two where the group's monomials fill many MB */
+    HOP_COST_FAR_MONOMIAL,    /* */
+    HOP_COST_PRODUCT,         /* values that are not the keys: one of a group's C(d+g, g) p products */
+    HOP_COSTS
+} hop_cost;
+
+const char *hop_cost_word(hop_cost cost); /* "row", "number", "pair", ... */
+
+/*
+ * Costs decide what is tried first, never what is returned: wrong ones make answers slower, not less right. Answers
+ * of `auto` may differ between two sets of costs as they may between modes, each within its bound.
+ */
+typedef struct hop_costs {
+    double seconds[HOP_COSTS];
+} hop_costs;
+
+void hop_costs_built_in(hop_costs *out); /* what comes with the kernels in use; measured on one machine */
+void hop_costs_get(hop_costs *out);      /* in use: the built-in ones until others are set */
+
+/*
+ * Use other costs from now on; NULL: the built-in ones again. HOP_E_DOMAIN unless each is above 0 and below 1 s. Safe
+ * from any thread; a prediction that is made meanwhile may see some of both.
+ */
+HOP_WARN_UNUSED hop_status hop_costs_set(const hop_costs *costs, hop_error *error);
+
+/* The core has no clock of its own: monotonic seconds, since whenever. */
+typedef struct hop_clock {
+    double (*seconds)(void *context);
+    void *context;
+} hop_clock;
+
+/*
+ * hop_calibrate() - measure the costs of the kernels in use, on this thread.
+ *
+ * Small sets are made and asked through hop_retrieve(), each several times, and the shortest time counts; the costs
+ * that fit those times best are returned, each within a factor of 32 of the built-in one after all of those are scaled
+ * to this machine's speed. *misfit (may be NULL): the largest factor by which a prediction made of them misses its
+ * time. Does not set them.
+ *
+ * Cost: about 0.1 s and 25 MB meanwhile. Errors: HOP_E_NOMEM; HOP_E_DOMAIN where no sense can be made of the clock or
+ * the machine: a misfit above 8, or more than a second spent.
+ */
+HOP_WARN_UNUSED hop_status hop_calibrate(const hop_clock *clock, hop_costs *out, double *misfit, hop_error *error);
+
 /* ---- plan -------------------------------------------------------------------------------------------- */
 
-enum { HOP_PLAN_CANDIDATES = 24 }; /* dense, and degrees up to 23: the highest there are */
+enum {
+    HOP_PLAN_DEGREE_MAX = 23,                     /* the highest degree there is */
+    HOP_PLAN_CANDIDATES = HOP_PLAN_DEGREE_MAX + 2 /* dense in f32, in f64, and every degree */
+};
+
+/* Why a candidate is or is not the choice. */
+typedef enum hop_reason {
+    HOP_REASON_CHOSEN,
+    HOP_REASON_BOUND,     /* not expected to meet max_error */
+    HOP_REASON_COST,      /* expected to meet, but the choice is predicted cheaper */
+    HOP_REASON_RADIUS,    /* the exponents are too large for any degree: auto does not try */
+    HOP_REASON_RETURN,    /* something asked for needs every score */
+    HOP_REASON_NO_MAPS,   /* would be the choice, or cheaper, if there were feature maps, or already */
+    HOP_REASON_MAX_DEGREE /* likewise, if they went up to this degree: bytes, build time or max_degree ended them */
+} hop_reason;
+
+const char *hop_reason_word(hop_reason reason); /* "chosen", "bound", "cost", ... */
 
 /* One way to answer a row. */
 typedef struct hop_candidate {
     int degree;               /* 0: dense */
+    bool f64;                 /* the precision of the sums */
     double predicted_seconds; /* per query */
     double predicted_bound;   /* an estimate, not a promise; INFINITY: none expected */
     bool meets;               /* predicted_bound <= max_error */
+    hop_reason reason;
 } hop_candidate;
 
 typedef struct hop_plan {
@@ -300,22 +384,25 @@ typedef struct hop_plan {
     hop_fallback fallback;
     double predicted_seconds;
     double radius; /* T_abs: proven upper bound of max_mu |t_mu| */
-    size_t n;      /* candidates[0] is dense */
+    size_t n;      /* dense first */
     hop_candidate candidates[HOP_PLAN_CANDIDATES];
 } hop_plan;
 
-/* What `auto` would do for each row, without doing it. Errors as hop_retrieve(). plans: L of them. */
+/*
+ * What `auto` would do for each row of this batch, without doing it. Exactly one candidate is chosen; where none is
+ * expected to meet, the most accurate dense one. Errors as hop_retrieve(). plans: L of them.
+ */
 HOP_WARN_UNUSED hop_status hop_plan_queries(const hop_model *model, const hop_request *request, size_t L,
                                             const float *x, void *workspace, size_t workspace_bytes, hop_plan *plans,
                                             hop_error *error);
 
 /*
- * Predicted seconds for the whole request on this machine, for admission: an estimate, from the norms of a few of the
- * L x d queries x. Needs no workspace.
+ * Predicted seconds of one thread for the whole request on this machine, for admission: an estimate, from the norms of
+ * a few of the L x d queries x. Needs no workspace.
  */
 double hop_predict_seconds(const hop_model *model, const hop_request *request, size_t L, const float *x);
 
-/* The same if nothing goes as predicted: every step of every row in f64, after all degrees were tried. */
+/* The same if nothing goes as predicted: every step of every row dense twice, after all degrees were tried. */
 double hop_worst_seconds(const hop_model *model, const hop_request *request, size_t L);
 
 #endif

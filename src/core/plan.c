@@ -1,138 +1,194 @@
 /*
- * plan.c - the cost model and the choice. Constants were measured on one AVX-512 machine (bench/hopbench) and scale
- * with the vector width; only their ratio matters.
+ * plan.c - predicted seconds and bounds of the candidates, and the choice between them.
  */
 #include "core/plan.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "core/almost_linear.h"
+#include "core/costs.h"
 #include "core/dense.h"
-#include "core/kernels.h"
 #include "core/rounding.h"
 
-typedef struct costs {
-    const char *isa;
-    double madd;        /* f32, one multiply-add of the dense pass */
-    double weight;      /* one exp and its share of loads and stores */
-    double coefficient; /* one stored moment, HOP_LANES queries at once */
-    double monomial;    /* one monomial of theirs, there and back */
-    double feature;     /* one multiply-add of a product with A, f64 */
-    double query;       /* the fixed part of a row: transform, certificate, answer */
-} costs;
-
-static const costs table[] = {
-    {"reference", 6e-10, 8e-9, 1e-8, 2e-8, 4e-11, 6e-7},
-    {"avx2", 2.2e-11, 4e-10, 8e-10, 6e-9, 4e-11, 3e-7},
-    {"avx512", 1.2e-11, 2.3e-10, 6e-10, 5e-9, 3e-11, 3e-7},
+static const char *const words[] = {
+    [HOP_REASON_CHOSEN] = "chosen",         [HOP_REASON_BOUND] = "bound",   [HOP_REASON_COST] = "cost",
+    [HOP_REASON_RADIUS] = "radius",         [HOP_REASON_RETURN] = "return", [HOP_REASON_NO_MAPS] = "no_maps",
+    [HOP_REASON_MAX_DEGREE] = "max_degree",
 };
 
-static const costs *costs_now(void)
+const char *hop_reason_word(hop_reason reason)
 {
-    const char *isa = hop_kernels_get()->isa;
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (strcmp(table[i].isa, isa) == 0)
-            return &table[i];
-    return &table[0];
+    return words[reason];
 }
 
-double hop_plan_dense_seconds(const hop_model *model)
+static double seconds_of(hop_work work)
 {
-    const costs *c = costs_now();
-    double pair = c->madd * (double)(model->d + model->columns) + c->weight;
-    return (double)model->M * pair + c->query;
+    hop_costs costs;
+    hop_costs_get(&costs);
+    return hop_work_seconds(&work, &costs);
 }
 
-double hop_plan_al_seconds(const hop_model *model, unsigned g)
+double hop_plan_dense_seconds(const hop_model *model, size_t rows, bool f64, bool shifted)
 {
-    const costs *c = costs_now();
-    double r = (double)hop_rank(model->d, g);
-    double sweep = (c->coefficient * (double)hop_rank(model->d, g + 1) + c->monomial * r) / HOP_LANES;
-    double product = model->shared ? 0 : c->feature * r * (double)model->p;
-    return sweep + product + c->query * (1 + 0.2 * g) + (double)model->p * 4e-9;
+    return seconds_of(hop_work_dense(model, rows, f64, shifted));
 }
 
-unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max)
+double hop_plan_al_seconds(const hop_model *model, unsigned g, size_t rows)
 {
-    double dense = hop_plan_dense_seconds(model);
+    return seconds_of(hop_work_almost_linear(model, g, rows));
+}
+
+unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max, size_t rows, bool f64)
+{
+    double dense = hop_plan_dense_seconds(model, rows, f64, false);
     unsigned g = 0;
-    while (g < g_max && hop_plan_al_seconds(model, g + 1) < dense)
+    while (g < g_max && hop_plan_al_seconds(model, g + 1, rows) < dense)
         g++;
     return g;
 }
 
-/* What the dense pass would promise: in f32, or in f64 where f32 misses max_error. */
-static double dense_bound(const hop_model *model, const hop_query *query, double max_error)
+/* What a dense pass would promise for certain; a sharp one may promise more once it is made. */
+static double dense_bound(const hop_model *model, const hop_query *query, bool f64)
 {
-    double bound = model->value.range;
-    for (int f64 = 0; f64 < 2 && bound > max_error; f64++) {
-        hop_error_terms terms;
-        double log_error;
-        hop_dense_terms(model, query, f64, NULL, &terms, &log_error);
-        bound = hop_min(bound, terms.osc * model->value.range + (terms.weight + terms.quotient) * model->value.widest);
-    }
-    return bound;
+    hop_error_terms terms;
+    double log_error;
+    if (!query->usable || (!f64 && !hop_dense_f32_possible(query)))
+        return model->value.range;
+    hop_dense_terms(model, query, f64, NULL, &terms, &log_error);
+    double bound = terms.osc * model->value.range + (terms.weight + terms.quotient) * model->value.widest;
+    return hop_min(bound, model->value.range);
 }
 
-void hop_plan_choose(const hop_model *model, const hop_features *features, const hop_request *request,
+/* ---- the choice -------------------------------------------------------------------------------------- */
+
+typedef struct chooser {
+    const hop_model *model;
+    const hop_query *query;
+    double max_error;
+    size_t rows;
+    hop_plan *plan;
+} chooser;
+
+static hop_candidate *add(chooser *c, int degree, bool f64, double seconds, double bound)
+{
+    hop_candidate *candidate = &c->plan->candidates[c->plan->n++];
+    *candidate = (hop_candidate){.degree = degree,
+                                 .f64 = f64,
+                                 .predicted_seconds = seconds,
+                                 .predicted_bound = isfinite(bound) ? bound : (double)INFINITY,
+                                 .meets = bound <= c->max_error};
+    candidate->reason = candidate->meets ? HOP_REASON_COST : HOP_REASON_BOUND;
+    return candidate;
+}
+
+/* Dense in f32, and in f64 where f32 misses. Returns what auto would run. */
+static hop_candidate *add_dense(chooser *c)
+{
+    hop_candidate *dense = NULL;
+    for (int f64 = 0; f64 < 2 && !(dense && dense->meets); f64++) {
+        double seconds = hop_plan_dense_seconds(c->model, c->rows, f64, hop_dense_needs_shift(c->query, f64));
+        dense = add(c, 0, f64, seconds, dense_bound(c->model, c->query, f64));
+    }
+    return dense;
+}
+
+/*
+ * Degrees of the maps, and above them up to the first that would be the choice. Returns the cheapest degree of the
+ * maps that is expected to meet for less than `best`, or `best`; *any: one is expected to meet.
+ */
+static hop_candidate *add_degrees(chooser *c, unsigned g_max, double sigma, hop_candidate *best, bool *any)
+{
+    const hop_query *query = c->query;
+    double h[HOP_DEGREE_MAX], widest = c->model->value.widest, limit = best->predicted_seconds;
+    bool beyond = false;
+    hop_certificate_h(HOP_PLAN_DEGREE_MAX, hop_max(query->T, 0), h);
+    for (unsigned g = 1; g <= HOP_PLAN_DEGREE_MAX && !beyond; g++) {
+        double seconds = hop_plan_al_seconds(c->model, g, c->rows);
+        if (g > g_max && (!(seconds < limit) || best->degree > 0))
+            break;
+        double bound = query->usable ? widest * hop_al_predict(g, sigma, query->T_abs, h[g]) : (double)INFINITY;
+        hop_candidate *at = add(c, (int)g, true, seconds, bound);
+        beyond = g > g_max && at->meets;
+        if (beyond)
+            at->reason = g_max ? HOP_REASON_MAX_DEGREE : HOP_REASON_NO_MAPS;
+        else if (at->meets && seconds < best->predicted_seconds)
+            best = at;
+        *any = *any || (at->meets && !beyond);
+    }
+    return best;
+}
+
+void hop_plan_choose(const hop_model *model, const hop_features *features, const hop_request *request, size_t rows,
                      const hop_query *query, double sigma, hop_plan *out)
 {
-    hop_plan plan = {.mode = HOP_DENSE, .radius = query->T_abs, .n = 1};
-    plan.predicted_seconds = hop_plan_dense_seconds(model);
-    double dense = dense_bound(model, query, request->max_error);
-    plan.candidates[0] = (hop_candidate){
-        .predicted_seconds = plan.predicted_seconds, .predicted_bound = dense, .meets = dense <= request->max_error};
-    if (!features) {
-        plan.fallback = HOP_FALLBACK_BUILDING;
-        *out = plan;
-        return;
+    hop_plan plan = {.radius = query->T_abs};
+    chooser c = {.model = model, .query = query, .max_error = request->max_error, .rows = rows, .plan = &plan};
+    bool any = false, scores = request->want & HOP_WANT_SCORES, near = query->T_abs <= HOP_PLAN_RADIUS_MAX;
+    hop_candidate *dense = add_dense(&c);
+    hop_candidate *best = add_degrees(&c, features ? features->g_max : 0,
+                                      features ? sigma : query->T_abs / sqrt((double)model->d), dense, &any);
+    if (scores || !near) {
+        best = dense;
+        for (hop_candidate *at = dense + 1; at < plan.candidates + plan.n; at++)
+            at->reason = scores ? HOP_REASON_RETURN : HOP_REASON_RADIUS;
     }
-    double widest = model->value.widest, h[HOP_DEGREE_MAX];
-    bool any = false;
-    hop_certificate_h(features->g_max, hop_max(query->T, 0), h);
-    for (unsigned g = 1; g <= features->g_max && plan.n < HOP_PLAN_CANDIDATES; g++) {
-        double bound = query->usable ? widest * hop_al_predict(g, sigma, query->T_abs, h[g]) : (double)INFINITY;
-        hop_candidate *c = &plan.candidates[plan.n++];
-        *c = (hop_candidate){.degree = (int)g,
-                             .predicted_seconds = hop_plan_al_seconds(model, g),
-                             .predicted_bound = isfinite(bound) ? bound : (double)INFINITY,
-                             .meets = bound <= request->max_error};
-        any = any || c->meets;
-        if (c->meets && c->predicted_seconds < plan.predicted_seconds) {
-            plan.mode = HOP_ALMOST_LINEAR;
-            plan.degree = c->degree;
-            plan.predicted_seconds = c->predicted_seconds;
-        }
-    }
-    if (request->want & HOP_WANT_SCORES) {
-        plan.mode = HOP_DENSE;
-        plan.degree = 0;
-        plan.predicted_seconds = plan.candidates[0].predicted_seconds;
-        plan.fallback = HOP_FALLBACK_RETURN;
-    } else if (plan.mode == HOP_DENSE) {
-        plan.fallback = any ? HOP_FALLBACK_COST : HOP_FALLBACK_BOUND;
-    }
+    best->reason = HOP_REASON_CHOSEN;
+    plan.mode = best->degree ? HOP_ALMOST_LINEAR : HOP_DENSE;
+    plan.degree = best->degree;
+    plan.predicted_seconds = best->predicted_seconds;
+    if (!best->degree)
+        plan.fallback = scores        ? HOP_FALLBACK_RETURN
+                        : !features   ? HOP_FALLBACK_BUILDING
+                        : any && near ? HOP_FALLBACK_COST
+                                      : HOP_FALLBACK_BOUND;
     *out = plan;
 }
 
-double hop_plan_guess_seconds(const hop_model *model, const hop_features *features, const hop_request *request,
-                              const float *x)
+/* ---- for admission ----------------------------------------------------------------------------------- */
+
+static double guess_dense(const hop_model *model, const hop_query *query, double max_error, size_t rows)
 {
-    if (!features || request->mode == HOP_DENSE)
-        return hop_plan_dense_seconds(model);
-    unsigned cap = request->mode == HOP_ALMOST_LINEAR ? features->g_max : hop_plan_degree_cap(model, features->g_max);
+    bool f64 = dense_bound(model, query, false) > max_error;
+    return hop_plan_dense_seconds(model, rows, f64, hop_dense_needs_shift(query, f64));
+}
+
+double hop_plan_guess_seconds(const hop_model *model, const hop_features *features, const hop_request *request,
+                              size_t rows, const float *x)
+{
     double square = 0, h[HOP_DEGREE_MAX];
     for (size_t l = 0; l < model->d; l++)
         square += (double)x[l] * (double)x[l];
-    double norm = model->similarity == HOP_DOT ? sqrt(square) : 1;
-    double radius = request->beta * norm * model->key.radius;
+    double radius = request->beta * (model->similarity == HOP_DOT ? sqrt(square) : 1) * model->key.radius;
+    hop_query query = {.s = radius, .T = radius, .T_abs = radius, .roundings = 8, .usable = isfinite(radius)};
+    double dense = guess_dense(model, &query, request->max_error, rows);
+    if (request->want & HOP_WANT_SCORES)
+        return dense + seconds_of(hop_work_scores(model, rows));
+    bool only = request->mode == HOP_ALMOST_LINEAR;
+    if (!features || request->mode == HOP_DENSE)
+        return dense;
     if (radius < HOP_PLAN_RADIUS_MAX) {
         hop_certificate_h(features->g_max, radius, h);
-        for (unsigned g = 1; g <= cap; g++)
+        for (unsigned g = 1; g <= features->g_max; g++) {
+            double seconds = hop_plan_al_seconds(model, g, rows);
+            if (!only && seconds >= dense)
+                break;
             if (model->value.widest * hop_al_predict(g, radius / sqrt((double)model->d), radius, h[g]) <=
                 request->max_error)
-                return hop_plan_al_seconds(model, g);
+                return seconds;
+        }
     }
-    return request->mode == HOP_ALMOST_LINEAR ? hop_plan_al_seconds(model, cap) : hop_plan_dense_seconds(model);
+    return only ? hop_plan_al_seconds(model, features->g_max, rows) : dense;
+}
+
+double hop_plan_worst_seconds(const hop_model *model, const hop_features *features, const hop_request *request,
+                              size_t rows)
+{
+    double seconds = 0;
+    for (int f64 = 0; f64 < 2 && request->mode != HOP_ALMOST_LINEAR; f64++)
+        seconds += hop_plan_dense_seconds(model, rows, f64, true);
+    if (request->want & HOP_WANT_SCORES)
+        seconds += seconds_of(hop_work_scores(model, rows));
+    if (features && request->mode != HOP_DENSE)
+        seconds += 2 * hop_plan_al_seconds(model, features->g_max, rows);
+    return seconds;
 }

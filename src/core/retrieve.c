@@ -270,34 +270,27 @@ hop_status hop_plan_queries(const hop_model *model, const hop_request *request, 
         if (frame.features)
             hop_al_sigma(model, frame.features, queries, n, frame.al_workspace, sigma);
         for (size_t q = 0; q < n; q++)
-            hop_plan_choose(model, frame.features, request, &queries[q], sigma[q], &plans[first + q]);
+            hop_plan_choose(model, frame.features, request, L, &queries[q], sigma[q], &plans[first + q]);
     }
     return status;
 }
-
-/* Of a pass for every score, or a dense pass in f64 with its maxima, against one in f32. */
-enum { SCORES_COST = 8 };
 
 double hop_predict_seconds(const hop_model *model, const hop_request *request, size_t L, const float *x)
 {
     enum { SAMPLE = 4 };
     const hop_features *features = hop_model_features(model);
-    bool scores = request->want & HOP_WANT_SCORES;
     double seconds = 0;
     size_t sample = L < SAMPLE ? L : SAMPLE;
     for (size_t i = 0; i < sample; i++)
-        seconds += hop_plan_guess_seconds(model, scores ? NULL : features, request, x + i * (L / sample) * model->d);
-    seconds *= (scores ? SCORES_COST : 1) * (double)L / (double)sample;
+        seconds += hop_plan_guess_seconds(model, features, request, L, x + i * (L / sample) * model->d);
+    seconds *= (double)L / (double)sample;
     /* A later step starts elsewhere: what auto does there is not known. */
-    double later = request->mode == HOP_AUTO ? hop_plan_dense_seconds(model) * (double)L : seconds;
-    return seconds + (request->steps > 1 ? request->steps - 1 : 0) * (later > seconds ? later : seconds);
+    double dense = request->mode == HOP_AUTO ? hop_plan_dense_seconds(model, L, false, false) * (double)L : 0;
+    return seconds + (request->steps > 1 ? request->steps - 1 : 0) * fmax(dense, seconds);
 }
 
 double hop_worst_seconds(const hop_model *model, const hop_request *request, size_t L)
 {
-    const hop_features *features = hop_model_features(model);
-    double row = request->mode == HOP_ALMOST_LINEAR ? 0 : SCORES_COST * hop_plan_dense_seconds(model);
-    if (features && request->mode != HOP_DENSE)
-        row += 2 * hop_plan_al_seconds(model, features->g_max);
+    double row = hop_plan_worst_seconds(model, hop_model_features(model), request, L);
     return row * (double)L * (double)(request->steps ? request->steps : 1);
 }

@@ -31,7 +31,7 @@ static hop_status read_upload_options(const srv_options *options, srv_upload_arg
     args->similarity = HOP_DOT;
     hop_status status = srv_options_defaults(options, &args->beta, &args->max_error, error);
     if (status == HOP_OK)
-        status = srv_option_ranged(options, "max_degree", 0, HOP_PLAN_CANDIDATES - 1, &max_degree, error);
+        status = srv_option_ranged(options, "max_degree", 0, HOP_PLAN_DEGREE_MAX, &max_degree, error);
     if (status == HOP_OK)
         status = srv_option_string(options, "similarity", &similarity, error);
     if (status == HOP_OK && similarity)

@@ -11,9 +11,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* A plan lists dense and one candidate a degree: maps beyond its table would never be chosen. */
-enum { DEGREE_MAX = HOP_PLAN_CANDIDATES - 1 };
-
 /* How far background builds step back behind queries on a busy machine. */
 enum { BUILD_NICE = 10 };
 
@@ -51,8 +48,8 @@ static void adopt(store_set *set, hop_features *features, size_t charged_bytes)
 static void build(store_set *set, const hop_executor *executor)
 {
     unsigned degree = set->max_degree < 0 ? hop_features_default_degree(set->model) : (unsigned)set->max_degree;
-    if (degree > DEGREE_MAX)
-        degree = DEGREE_MAX;
+    if (degree > HOP_PLAN_DEGREE_MAX)
+        degree = HOP_PLAN_DEGREE_MAX;
     if (degree == 0) {
         store_set_settle(set, STORE_READY, "no feature map is worth its size or build time for this shape");
         return;

@@ -147,13 +147,6 @@ START_TEST(a_row_does_not_depend_on_its_batch)
 }
 END_TEST
 
-/* Nor does the choice: what a row gets under load is what it gets alone. */
-START_TEST(auto_does_not_depend_on_the_batch)
-{
-    batch_cases(HOP_AUTO);
-}
-END_TEST
-
 /* Fewer memories than queries, and more: the softmax runs over memories, per query (erratum a). */
 START_TEST(the_normaliser_runs_over_memories)
 {
@@ -324,7 +317,6 @@ static Suite *make(void)
     tcase_add_test(maps, duplicates_change_only_the_energy);
     suite_add_tcase(suite, maps);
     TCase *automatic = tcase_create("auto");
-    tcase_add_test(automatic, auto_does_not_depend_on_the_batch);
     tcase_add_test(automatic, auto_splits_a_batch);
     tcase_add_test(automatic, auto_says_why_it_ran_dense);
     tcase_add_test(automatic, a_refusal_names_a_bound_that_can_be_had);

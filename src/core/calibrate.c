@@ -1,0 +1,306 @@
+/*
+ * calibrate.c - measuring the cost model: small synthetic sets are asked through the front door with a clock beside it,
+ * and the costs are fitted to the shortest times with the counts that predictions are made of (costs.h).
+ */
+#include <math.h>
+
+#include "core/alloc.h"
+#include "core/costs.h"
+#include "core/kernels.h"
+#include "core/moments.h"
+#include "core/plan.h"
+#include "core/status.h"
+
+enum {
+    REPEATS_MAX = 40, /* of one trial */
+    QUERIES_MAX = 64,
+    STREAM_BYTES = 24 << 20,
+    SWEEPS = 300 /* of the fit */
+};
+
+#define TRIAL_SECONDS 2e-3 /* of repeats: a longer trial runs twice, once to warm up */
+#define SECONDS_MAX 1.0    /* a machine that needs longer is too busy, or too slow, to tell */
+#define COST_FACTOR 32.0   /* a cost is within this factor of the built-in one, once those are scaled to this machine */
+#define MISFIT_MAX 8.0
+#define PRIOR_WEIGHT 3e-3 /* of a built-in cost against one trial: decides what no trial tells */
+
+typedef enum kind { DENSE, DENSE_SHIFTED, DENSE_F64, SCORES, MAPS } kind;
+
+/* One question that is timed: L times the same query against M memories. */
+typedef struct trial {
+    kind kind;
+    unsigned g;        /* of MAPS */
+    size_t M, d, p, L; /* p = 0: values are the keys */
+} trial;
+
+/*
+ * Few rows and many, few coordinates and many, for each of what is told apart. The maps' groups fill from 20 kB to
+ * 7 MB.
+ */
+static const trial trials[] = {
+    {DENSE, 0, 16, 16, 0, 64},
+    {DENSE, 0, 16, 64, 0, 64},
+    {DENSE, 0, 1024, 4, 0, 64},
+    {DENSE, 0, 1024, 16, 0, 64},
+    {DENSE, 0, 1024, 64, 0, 64},
+    {DENSE, 0, 256, 256, 0, 64},
+    {DENSE, 0, 1024, 16, 0, 1},
+    {DENSE, 0, 1024, 64, 0, 1},
+    {DENSE, 0, 512, 256, 0, 1},
+    {DENSE, 0, 1024, 32, 0, 8},
+    {DENSE_SHIFTED, 0, 1024, 16, 0, 64},
+    {DENSE_SHIFTED, 0, 512, 128, 0, 64},
+    {DENSE_F64, 0, 512, 8, 0, 64},
+    {DENSE_F64, 0, 512, 64, 0, 64},
+    {DENSE_F64, 0, 512, 64, 0, 1},
+    {SCORES, 0, 256, 8, 0, 16},
+    {MAPS, 1, 64, 8, 0, 64},
+    {MAPS, 1, 64, 64, 0, 64},
+    {MAPS, 5, 64, 6, 0, 64},
+    {MAPS, 2, 64, 20, 0, 64},
+    {MAPS, 4, 64, 4, 0, 1},
+    {MAPS, 3, 64, 16, 0, 8},
+    {MAPS, 3, 64, 16, 0, 1},
+    {MAPS, 8, 64, 8, 0, 8},
+    {MAPS, 3, 64, 32, 0, 8},
+    {MAPS, 6, 64, 8, 64, 16},
+    {MAPS, 2, 64, 24, 32, 16},
+};
+enum { TRIALS = sizeof trials / sizeof *trials };
+
+/* What a trial runs with. */
+typedef struct stage {
+    const trial *trial;
+    float *memories, *values, *x, *z;
+    double *bound;
+    int *degree;
+    hop_fallback *fallback;
+    double *support;
+    hop_model *model;
+    void *workspace;
+    size_t workspace_bytes;
+    hop_request request;
+} stage;
+
+/* Deterministic numbers in [-1, 1): what they are hardly matters. */
+static void fill(float *out, size_t n)
+{
+    uint32_t state = 12345;
+    for (size_t i = 0; i < n; i++) {
+        state = state * UINT32_C(1664525) + UINT32_C(1013904223);
+        out[i] = (float)(state >> 8) * 0x1p-23F - 1.0F;
+    }
+}
+
+static void stage_fini(stage *s)
+{
+    hop_model_free(s->model);
+    hop_aligned_free(s->memories);
+    hop_aligned_free(s->values);
+    hop_aligned_free(s->x);
+    hop_aligned_free(s->z);
+    hop_aligned_free(s->bound);
+    hop_aligned_free(s->degree);
+    hop_aligned_free(s->fallback);
+    hop_aligned_free(s->support);
+    hop_aligned_free(s->workspace);
+}
+
+static hop_status ask(const stage *s, hop_error *error)
+{
+    const hop_answer answer = {
+        .z = s->z, .error_bound = s->bound, .degree = s->degree, .fallback = s->fallback, .support = s->support};
+    return hop_retrieve(s->model, &s->request, s->trial->L, s->x, s->workspace, s->workspace_bytes, &answer, error);
+}
+
+/*
+ * A request that is answered in the way the trial is about. max_error 0 rules f32 out, INFINITY lets it pass; maps
+ * answer at their highest degree when asked for what only that one meets, which a first question tells.
+ */
+static hop_status pose(stage *s, hop_error *error)
+{
+    const trial *t = s->trial;
+    double square = 0, radius = t->kind == DENSE_SHIFTED ? 300 : 2;
+    for (size_t l = 0; l < t->d; l++)
+        square += (double)s->x[l] * (double)s->x[l];
+    s->request = (hop_request){.beta = radius / (sqrt(square) * hop_model_norms(s->model).centred_max_l2),
+                               .max_error = t->kind == DENSE_F64 || t->kind == MAPS ? 0 : (double)INFINITY,
+                               .mode = t->kind == MAPS ? HOP_ALMOST_LINEAR : HOP_DENSE,
+                               .best_effort = true,
+                               .steps = 1,
+                               .want = t->kind == SCORES ? HOP_WANT_SUPPORT : 0};
+    hop_status status = ask(s, error);
+    if (status == HOP_OK && t->kind == MAPS)
+        s->request.max_error = s->bound[0] * 1.01;
+    return status;
+}
+
+static hop_status stage_init(stage *s, const trial *t, hop_error *error)
+{
+    size_t p = t->p ? t->p : t->d;
+    *s = (stage){.trial = t};
+    s->memories = hop_array_new(t->M, t->d, sizeof(float));
+    s->values = t->p ? hop_array_new(t->M, t->p, sizeof(float)) : NULL;
+    s->x = hop_array_new(t->L, t->d, sizeof(float));
+    s->z = hop_array_new(t->L, p, sizeof(float));
+    s->bound = hop_array_new(t->L, 1, sizeof(double));
+    s->degree = hop_array_new(t->L, 1, sizeof(int));
+    s->fallback = hop_array_new(t->L, 1, sizeof(hop_fallback));
+    s->support = hop_array_new(t->L, 1, sizeof(double));
+    if (!s->memories || (t->p && !s->values) || !s->x || !s->z || !s->bound || !s->degree || !s->fallback ||
+        !s->support)
+        return hop_fail(error, HOP_E_NOMEM, "no memory to calibrate");
+    fill(s->memories, t->M * t->d);
+    if (t->p)
+        fill(s->values, t->M * t->p);
+    for (size_t q = 0; q < t->L; q++)
+        for (size_t l = 0; l < t->d; l++)
+            s->x[q * t->d + l] = s->memories[l];
+    const hop_source source = {
+        .M = t->M, .d = t->d, .p = t->p, .memories = s->memories, .values = s->values, .similarity = HOP_DOT};
+    hop_status status = hop_model_new(&source, NULL, &s->model, error);
+    hop_features *features = NULL;
+    if (status == HOP_OK && t->kind == MAPS)
+        status = hop_features_build(s->model, t->g, NULL, NULL, &features, error);
+    if (status != HOP_OK)
+        return status;
+    if (features)
+        hop_model_adopt_features(s->model, features);
+    s->workspace_bytes = hop_retrieve_workspace_bytes(s->model, t->L);
+    s->workspace = hop_aligned_alloc(s->workspace_bytes);
+    if (!s->workspace)
+        return hop_fail(error, HOP_E_NOMEM, "no memory to calibrate");
+    return pose(s, error);
+}
+
+/* Shortest time of one row, and what it should be the sum of. */
+static hop_status time_trial(const hop_clock *clock, const trial *t, double *seconds, hop_work *work, hop_error *error)
+{
+    stage s;
+    hop_status status = stage_init(&s, t, error);
+    double best = (double)INFINITY, spent = 0;
+    for (int i = 0; status == HOP_OK && i < REPEATS_MAX && (i < 2 || spent < TRIAL_SECONDS); i++) {
+        double from = clock->seconds(clock->context);
+        status = ask(&s, error);
+        double took = clock->seconds(clock->context) - from;
+        best = took < best ? took : best;
+        spent += took;
+    }
+    if (status == HOP_OK) {
+        *seconds = best / (double)t->L;
+        *work = t->kind == MAPS ? hop_work_almost_linear(s.model, (unsigned)s.degree[0], t->L)
+                                : hop_work_dense(s.model, t->L, t->kind == DENSE_F64, t->kind == DENSE_SHIFTED);
+        hop_work scores = hop_work_scores(s.model, t->L);
+        for (size_t i = 0; t->kind == SCORES && i < HOP_COSTS; i++)
+            work->count[i] += scores.count[i];
+        if (t->kind == MAPS && s.degree[0] != (int)t->g)
+            status = hop_fail(error, HOP_E_DOMAIN, "a trial of degree %u was answered at %d", t->g, s.degree[0]);
+    }
+    stage_fini(&s);
+    return status;
+}
+
+/* Bytes that no near cache holds, read once: seconds of each. */
+static hop_status time_stream(const hop_clock *clock, double *out, hop_error *error)
+{
+    size_t n = STREAM_BYTES / sizeof(uint64_t);
+    uint64_t *numbers = hop_array_new(n, 1, sizeof *numbers), sum = 0;
+    if (!numbers)
+        return hop_fail(error, HOP_E_NOMEM, "no memory to calibrate");
+    for (size_t i = 0; i < n; i++)
+        numbers[i] = i;
+    double best = (double)INFINITY;
+    for (int repeat = 0; repeat < 3; repeat++) {
+        double from = clock->seconds(clock->context);
+        for (size_t i = 0; i < n; i++)
+            sum += numbers[i];
+        double took = clock->seconds(clock->context) - from;
+        best = took < best ? took : best;
+    }
+    hop_aligned_free(numbers);
+    *out = best / STREAM_BYTES + (sum == 1 ? 1 : 0); /* the sum is used: the loop stays */
+    return HOP_OK;
+}
+
+/*
+ * Least squares of relative errors, sum_t (sum_k rows[t][k] x_k - 1)^2 + PRIOR_WEIGHT sum_k (x_k - 1)^2 over
+ * 1/COST_FACTOR <= x_k <= COST_FACTOR, one x_k after the other. Returns the largest factor by which a sum misses 1.
+ */
+static double fit(double rows[TRIALS][HOP_COSTS], double *x)
+{
+    double rest[TRIALS], worst = 1;
+    for (size_t k = 0; k < HOP_COSTS; k++)
+        x[k] = 1;
+    for (size_t t = 0; t < TRIALS; t++) {
+        rest[t] = -1;
+        for (size_t k = 0; k < HOP_COSTS; k++)
+            rest[t] += rows[t][k];
+    }
+    for (int sweep = 0; sweep < SWEEPS; sweep++) {
+        for (size_t k = 0; k < HOP_COSTS; k++) {
+            double slope = PRIOR_WEIGHT * (x[k] - 1), curvature = PRIOR_WEIGHT;
+            for (size_t t = 0; t < TRIALS; t++) {
+                slope += rows[t][k] * rest[t];
+                curvature += rows[t][k] * rows[t][k];
+            }
+            double to = fmin(fmax(x[k] - slope / curvature, 1 / COST_FACTOR), COST_FACTOR);
+            for (size_t t = 0; t < TRIALS; t++)
+                rest[t] += rows[t][k] * (to - x[k]);
+            x[k] = to;
+        }
+    }
+    for (size_t t = 0; t < TRIALS; t++)
+        worst = fmax(worst, fmax(1 + rest[t], 1 / (1 + rest[t])));
+    return worst;
+}
+
+/* Every trial: rows[t][k] is what of it the built-in cost k would explain, *scale how much slower all is than those. */
+static hop_status time_all(const hop_clock *clock, const hop_costs *built_in, double rows[TRIALS][HOP_COSTS],
+                           double *scale, hop_error *error)
+{
+    double start = clock->seconds(clock->context), logs = 0;
+    for (size_t t = 0; t < TRIALS; t++) {
+        double seconds = 0, explained = 0;
+        hop_work work;
+        hop_status status = time_trial(clock, &trials[t], &seconds, &work, error);
+        if (status != HOP_OK)
+            return status;
+        if (!(seconds > 0 && seconds < 1))
+            return hop_fail(error, HOP_E_DOMAIN, "the clock says %g s for a query of trial %zu", seconds, t);
+        if (!(clock->seconds(clock->context) - start < SECONDS_MAX))
+            return hop_fail(error, HOP_E_DOMAIN, "measuring takes longer than %g s", SECONDS_MAX);
+        for (size_t k = 0; k < HOP_COSTS; k++) {
+            rows[t][k] = work.count[k] * built_in->seconds[k] / seconds;
+            explained += rows[t][k];
+        }
+        logs -= log(explained);
+    }
+    *scale = exp(logs / TRIALS);
+    return HOP_OK;
+}
+
+hop_status hop_calibrate(const hop_clock *clock, hop_costs *out, double *misfit, hop_error *error)
+{
+    hop_costs costs;
+    double rows[TRIALS][HOP_COSTS], x[HOP_COSTS], stream = 0, scale = 1;
+    hop_costs_built_in(&costs);
+    hop_status status = time_stream(clock, &stream, error);
+    if (status == HOP_OK)
+        status = time_all(clock, &costs, rows, &scale, error);
+    if (status != HOP_OK)
+        return status;
+    for (size_t t = 0; t < TRIALS; t++)
+        for (size_t k = 0; k < HOP_COSTS; k++)
+            rows[t][k] *= scale;
+    double worst = fit(rows, x);
+    if (!(worst <= MISFIT_MAX))
+        return hop_fail(error, HOP_E_DOMAIN, "the times make no sense: a prediction misses its own by a factor of %.3g",
+                        worst);
+    x[HOP_COST_STREAM] = stream / (costs.seconds[HOP_COST_STREAM] * scale);
+    for (size_t k = 0; k < HOP_COSTS; k++)
+        costs.seconds[k] *= scale * fmin(fmax(x[k], 1 / COST_FACTOR), COST_FACTOR);
+    *out = costs;
+    if (misfit)
+        *misfit = worst;
+    return HOP_OK;
+}

@@ -1,0 +1,240 @@
+/*
+ * costs.c - the costs in use, those that come with each table of kernels, and the counts of the model.
+ */
+#include "core/costs.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core/dense.h"
+#include "core/kernels.h"
+#include "core/rounding.h"
+#include "core/status.h"
+
+/* A pass over no more than this many bytes finds them in a cache. */
+#define CACHED_BYTES (4.0 * 1048576)
+
+/*
+ * Between a group of NEAR_CELLS monomials and coefficients, which the nearest caches hold, and one of FAR_CELLS, which
+ * they do not, their costs go over into each other with the logarithm of the number.
+ */
+#define NEAR_CELLS 2e3
+#define FAR_CELLS 4e4
+
+#define COST_MAX 1.0 /* seconds: nothing that is counted takes as long */
+
+static const char *const words[HOP_COSTS] = {
+    [HOP_COST_ROW] = "row",
+    [HOP_COST_NUMBER] = "number",
+    [HOP_COST_PAIR] = "pair",
+    [HOP_COST_MADD] = "madd",
+    [HOP_COST_PASS_PAIR] = "pass_pair",
+    [HOP_COST_PASS_NUMBER] = "pass_number",
+    [HOP_COST_STREAM] = "stream",
+    [HOP_COST_SHIFT] = "shift",
+    [HOP_COST_F64_PAIR] = "f64_pair",
+    [HOP_COST_F64_MADD] = "f64_madd",
+    [HOP_COST_F64_PASS_NUMBER] = "f64_pass_number",
+    [HOP_COST_SCORE] = "score",
+    [HOP_COST_DEGREE] = "degree",
+    [HOP_COST_COEFFICIENT] = "coefficient",
+    [HOP_COST_MONOMIAL] = "monomial",
+    [HOP_COST_FAR_COEFFICIENT] = "far_coefficient",
+    [HOP_COST_FAR_MONOMIAL] = "far_monomial",
+    [HOP_COST_PRODUCT] = "product",
+};
+
+/* Measured by hop_calibrate() on one x86-64 server; neon is taken from avx2 at half its width. */
+static const struct {
+    const char *isa;
+    hop_costs costs;
+} built_in[] = {
+    {"reference",
+     {{[HOP_COST_ROW] = 7e-8,
+       [HOP_COST_NUMBER] = 4e-9,
+       [HOP_COST_PAIR] = 8e-10,
+       [HOP_COST_MADD] = 6.2e-10,
+       [HOP_COST_PASS_PAIR] = 1e-9,
+       [HOP_COST_PASS_NUMBER] = 2e-10,
+       [HOP_COST_STREAM] = 8e-11,
+       [HOP_COST_SHIFT] = 6.2e-10,
+       [HOP_COST_F64_PAIR] = 2.2e-9,
+       [HOP_COST_F64_MADD] = 4.5e-10,
+       [HOP_COST_F64_PASS_NUMBER] = 4e-10,
+       [HOP_COST_SCORE] = 4.5e-9,
+       [HOP_COST_DEGREE] = 5e-8,
+       [HOP_COST_COEFFICIENT] = 4e-9,
+       [HOP_COST_MONOMIAL] = 1.6e-8,
+       [HOP_COST_FAR_COEFFICIENT] = 7.8e-9,
+       [HOP_COST_FAR_MONOMIAL] = 1.4e-8,
+       [HOP_COST_PRODUCT] = 1.5e-10}}},
+    {"neon",
+     {{[HOP_COST_ROW] = 7e-8,
+       [HOP_COST_NUMBER] = 5e-9,
+       [HOP_COST_PAIR] = 5.6e-10,
+       [HOP_COST_MADD] = 3.4e-11,
+       [HOP_COST_PASS_PAIR] = 6e-10,
+       [HOP_COST_PASS_NUMBER] = 3.5e-11,
+       [HOP_COST_STREAM] = 8e-11,
+       [HOP_COST_SHIFT] = 5.4e-11,
+       [HOP_COST_F64_PAIR] = 1.6e-9,
+       [HOP_COST_F64_MADD] = 7.6e-11,
+       [HOP_COST_F64_PASS_NUMBER] = 5e-10,
+       [HOP_COST_SCORE] = 4.2e-9,
+       [HOP_COST_DEGREE] = 4e-8,
+       [HOP_COST_COEFFICIENT] = 7e-10,
+       [HOP_COST_MONOMIAL] = 4.5e-9,
+       [HOP_COST_FAR_COEFFICIENT] = 1e-9,
+       [HOP_COST_FAR_MONOMIAL] = 4.7e-9,
+       [HOP_COST_PRODUCT] = 5e-10}}},
+    {"avx2",
+     {{[HOP_COST_ROW] = 7e-8,
+       [HOP_COST_NUMBER] = 5e-9,
+       [HOP_COST_PAIR] = 2.8e-10,
+       [HOP_COST_MADD] = 1.7e-11,
+       [HOP_COST_PASS_PAIR] = 6e-10,
+       [HOP_COST_PASS_NUMBER] = 3.5e-11,
+       [HOP_COST_STREAM] = 8e-11,
+       [HOP_COST_SHIFT] = 2.7e-11,
+       [HOP_COST_F64_PAIR] = 8.2e-10,
+       [HOP_COST_F64_MADD] = 3.8e-11,
+       [HOP_COST_F64_PASS_NUMBER] = 5e-10,
+       [HOP_COST_SCORE] = 4.2e-9,
+       [HOP_COST_DEGREE] = 4e-8,
+       [HOP_COST_COEFFICIENT] = 3.5e-10,
+       [HOP_COST_MONOMIAL] = 4.5e-9,
+       [HOP_COST_FAR_COEFFICIENT] = 5e-10,
+       [HOP_COST_FAR_MONOMIAL] = 4.7e-9,
+       [HOP_COST_PRODUCT] = 5e-10}}},
+    {"avx512",
+     {{[HOP_COST_ROW] = 1.1e-7,
+       [HOP_COST_NUMBER] = 4.9e-9,
+       [HOP_COST_PAIR] = 2e-10,
+       [HOP_COST_MADD] = 9.7e-12,
+       [HOP_COST_PASS_PAIR] = 2.5e-10,
+       [HOP_COST_PASS_NUMBER] = 2e-11,
+       [HOP_COST_STREAM] = 8e-11,
+       [HOP_COST_SHIFT] = 1.6e-11,
+       [HOP_COST_F64_PAIR] = 2.6e-10,
+       [HOP_COST_F64_MADD] = 2.4e-11,
+       [HOP_COST_F64_PASS_NUMBER] = 5.5e-10,
+       [HOP_COST_SCORE] = 4.5e-9,
+       [HOP_COST_DEGREE] = 3.3e-8,
+       [HOP_COST_COEFFICIENT] = 2e-10,
+       [HOP_COST_MONOMIAL] = 4.5e-9,
+       [HOP_COST_FAR_COEFFICIENT] = 3.6e-10,
+       [HOP_COST_FAR_MONOMIAL] = 5e-9,
+       [HOP_COST_PRODUCT] = 4e-10}}},
+};
+
+const char *hop_cost_word(hop_cost cost)
+{
+    return words[cost];
+}
+
+void hop_costs_built_in(hop_costs *out)
+{
+    const char *isa = hop_kernels_get()->isa;
+    *out = built_in[0].costs;
+    for (size_t i = 1; i < sizeof built_in / sizeof *built_in; i++)
+        if (strcmp(built_in[i].isa, isa) == 0)
+            *out = built_in[i].costs;
+}
+
+/* One atomic a cost: a reader may see a mixture of two sets, which is a set of costs like any other. */
+static _Atomic double in_use[HOP_COSTS];
+static atomic_bool given;
+
+void hop_costs_get(hop_costs *out)
+{
+    if (!atomic_load_explicit(&given, memory_order_acquire)) {
+        hop_costs_built_in(out);
+        return;
+    }
+    for (size_t i = 0; i < HOP_COSTS; i++)
+        out->seconds[i] = atomic_load_explicit(&in_use[i], memory_order_relaxed);
+}
+
+hop_status hop_costs_set(const hop_costs *costs, hop_error *error)
+{
+    for (size_t i = 0; costs && i < HOP_COSTS; i++)
+        if (!(costs->seconds[i] > 0 && costs->seconds[i] < COST_MAX))
+            return hop_fail(error, HOP_E_DOMAIN, "the cost \"%s\" must be above 0 and below 1 s, not %g", words[i],
+                            costs->seconds[i]);
+    for (size_t i = 0; costs && i < HOP_COSTS; i++)
+        atomic_store_explicit(&in_use[i], costs->seconds[i], memory_order_relaxed);
+    atomic_store_explicit(&given, costs != NULL, memory_order_release);
+    return HOP_OK;
+}
+
+/* ---- counts ------------------------------------------------------------------------------------------ */
+
+static hop_work row_work(const hop_model *model)
+{
+    hop_work work = {.count[HOP_COST_ROW] = 1};
+    work.count[HOP_COST_NUMBER] = (double)(model->d + model->p);
+    return work;
+}
+
+/* Rows that share a pass. */
+static double pass_rows(const hop_model *model, size_t rows)
+{
+    size_t batch = hop_dense_batch(model);
+    return (double)(rows < 1 ? 1 : rows < batch ? rows : batch);
+}
+
+hop_work hop_work_dense(const hop_model *model, size_t rows, bool f64, bool shifted)
+{
+    hop_work work = row_work(model);
+    double M = (double)model->M, d = (double)model->d, numbers = d + (double)model->columns;
+    double shared = M / pass_rows(model, rows);
+    if (f64) {
+        work.count[HOP_COST_F64_PAIR] = M;
+        work.count[HOP_COST_F64_MADD] = M * (numbers + (shifted ? d : 0));
+        work.count[HOP_COST_F64_PASS_NUMBER] = shared * (numbers + (shifted ? d : 0));
+    } else {
+        work.count[HOP_COST_PAIR] = M;
+        work.count[HOP_COST_MADD] = M * numbers;
+        work.count[HOP_COST_SHIFT] = shifted ? M * d : 0;
+        work.count[HOP_COST_PASS_PAIR] = shared * (shifted ? 2 : 1);
+        work.count[HOP_COST_PASS_NUMBER] = shared * (numbers + (shifted ? d : 0));
+    }
+    double bytes = M * sizeof(float) * (numbers + (shifted ? d : 0));
+    work.stream_bytes = hop_max(0, bytes - CACHED_BYTES) / pass_rows(model, rows);
+    return work;
+}
+
+hop_work hop_work_scores(const hop_model *model, size_t rows)
+{
+    double M = (double)model->M, d = (double)model->d;
+    hop_work work = {.count[HOP_COST_SCORE] = M};
+    work.count[HOP_COST_F64_MADD] = 2 * M * d;
+    work.count[HOP_COST_F64_PASS_NUMBER] = 2 * M * d / pass_rows(model, rows);
+    return work;
+}
+
+hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows)
+{
+    hop_work work = row_work(model);
+    size_t n = rows < 1 ? 1 : rows;
+    double groups = (double)((n + HOP_LANES - 1) / HOP_LANES) / (double)n;
+    double r = (double)hop_rank(model->d, g), coefficients = (double)hop_rank(model->d, g + 1);
+    double far = log((r + coefficients) / NEAR_CELLS) / log(FAR_CELLS / NEAR_CELLS);
+    far = far > 0 ? hop_min(far, 1) : 0;
+    work.count[HOP_COST_DEGREE] = g;
+    work.count[HOP_COST_COEFFICIENT] = groups * coefficients * (1 - far);
+    work.count[HOP_COST_MONOMIAL] = groups * r * (1 - far);
+    work.count[HOP_COST_FAR_COEFFICIENT] = groups * coefficients * far;
+    work.count[HOP_COST_FAR_MONOMIAL] = groups * r * far;
+    work.count[HOP_COST_PRODUCT] = model->shared ? 0 : groups * r * (double)model->p;
+    return work;
+}
+
+double hop_work_seconds(const hop_work *work, const hop_costs *costs)
+{
+    double seconds = 0;
+    for (size_t i = 0; i < HOP_COSTS; i++)
+        seconds += work->count[i] * costs->seconds[i];
+    return hop_max(seconds, work->stream_bytes * costs->seconds[HOP_COST_STREAM]);
+}

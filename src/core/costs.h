@@ -1,0 +1,29 @@
+/*
+ * costs.h - the cost model: how often each part of hop_cost occurs in a piece of work. Seconds are their sum.
+ *
+ * It is linear in the costs, so that calibrate.c can fit them to measured times with the very counts that plan.c
+ * predicts from. What decides between candidates is plan.c's.
+ */
+#ifndef HOP_COSTS_H
+#define HOP_COSTS_H
+
+#include "core/model.h"
+
+/* Counts of one row's share of a batch. */
+typedef struct hop_work {
+    double count[HOP_COSTS];
+    double stream_bytes; /* read from memory, beyond what caches hold: not faster than HOP_COST_STREAM each */
+} hop_work;
+
+/* rows: how many are answered together; what they share is divided among them. */
+hop_work hop_work_dense(const hop_model *model, size_t rows, bool f64, bool shifted);
+
+/* Degrees 1..g and the answer at g. g + 1 <= 24. */
+hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows);
+
+/* What top, support and weights add to a dense pass. */
+hop_work hop_work_scores(const hop_model *model, size_t rows);
+
+double hop_work_seconds(const hop_work *work, const hop_costs *costs);
+
+#endif

@@ -1,0 +1,380 @@
+/*
+ * test_plan.c - the cost model and its calibration, and that a plan says what a retrieval then does. How long anything
+ * takes is not asserted.
+ */
+#include "support/cases.h"
+#include "support/check_main.h"
+#include "support/rng.h"
+
+#include "core/alloc.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- costs ----------------------------------------------------------------------------------------------- */
+
+START_TEST(costs_can_be_set_and_taken_back)
+{
+    hop_costs built_in, costs, now;
+    hop_error error = HOP_ERROR_NONE;
+    hop_costs_built_in(&built_in);
+    for (int i = 0; i < HOP_COSTS; i++) {
+        ck_assert(built_in.seconds[i] > 0 && built_in.seconds[i] < 1e-5);
+        costs.seconds[i] = 1e-9 * (i + 1);
+        ck_assert_ptr_nonnull(hop_cost_word((hop_cost)i));
+        for (int j = 0; j < i; j++)
+            ck_assert_str_ne(hop_cost_word((hop_cost)i), hop_cost_word((hop_cost)j));
+    }
+    ck_assert(hop_costs_set(&costs, &error) == HOP_OK);
+    hop_costs_get(&now);
+    ck_assert_mem_eq(&now, &costs, sizeof now);
+    static const double wrong[] = {0, -1e-9, 1, (double)NAN, (double)INFINITY};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        hop_costs bad = costs;
+        error = HOP_ERROR_NONE;
+        bad.seconds[i] = wrong[i];
+        ck_assert(hop_costs_set(&bad, &error) == HOP_E_DOMAIN);
+        ck_assert_ptr_nonnull(strstr(error.text, hop_cost_word((hop_cost)i)));
+        hop_costs_get(&now);
+        ck_assert_mem_eq(&now, &costs, sizeof now);
+    }
+    ck_assert(hop_costs_set(NULL, NULL) == HOP_OK);
+    hop_costs_get(&now);
+    ck_assert_mem_eq(&now, &built_in, sizeof now);
+}
+END_TEST
+
+/* ---- calibration ----------------------------------------------------------------------------------------- */
+
+static double real_seconds(void *context)
+{
+    struct timespec now;
+    (void)context;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* A clock that goes on by *step at every look. */
+typedef struct ticks {
+    double now, step;
+} ticks;
+
+static double tick(void *context)
+{
+    ticks *t = context;
+    return t->now += t->step;
+}
+
+START_TEST(a_calibration_fits_the_machine_or_says_why_not)
+{
+    hop_clock clock = {.seconds = real_seconds};
+    hop_costs costs, before, after;
+    hop_error error = HOP_ERROR_NONE;
+    double misfit = 0;
+    hop_costs_get(&before);
+    hop_status status = hop_calibrate(&clock, &costs, &misfit, &error);
+    hop_costs_get(&after);
+    ck_assert_mem_eq(&before, &after, sizeof before); /* measuring sets nothing */
+    if (status == HOP_OK) {
+        ck_assert(misfit >= 1 && misfit <= 8);
+        ck_assert(hop_costs_set(&costs, &error) == HOP_OK);
+        ck_assert(hop_costs_set(NULL, &error) == HOP_OK);
+    } else { /* a machine too slow or too busy, as under a sanitizer */
+        ck_assert_msg(status == HOP_E_DOMAIN && error.text[0], "%s: %s", hop_status_word(status), error.text);
+    }
+}
+END_TEST
+
+START_TEST(a_clock_that_makes_no_sense_is_refused)
+{
+    static const double steps[] = {0, -1e-6, 2, (double)NAN, 1e-5};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        ticks at = {.step = steps[i]};
+        hop_clock clock = {.seconds = tick, .context = &at};
+        hop_costs costs;
+        hop_error error = HOP_ERROR_NONE;
+        ck_assert_msg(hop_calibrate(&clock, &costs, NULL, &error) == HOP_E_DOMAIN, "steps of %g s", steps[i]);
+        ck_assert_ptr_nonnull(error.text);
+    }
+}
+END_TEST
+
+static size_t granted, asked;
+
+static bool grant_some(size_t bytes)
+{
+    (void)bytes;
+    return asked++ < granted;
+}
+
+/* Time goes so fast that the first trial ends it, so that the many runs of this test are short. */
+START_TEST(a_calibration_that_runs_out_of_memory_says_so)
+{
+    for (granted = 0; granted < 25; granted++) {
+        ticks at = {.step = 2};
+        hop_clock clock = {.seconds = tick, .context = &at};
+        hop_costs costs;
+        hop_error error = HOP_ERROR_NONE;
+        asked = 0;
+        hop_alloc_set_gate(grant_some);
+        hop_status status = hop_calibrate(&clock, &costs, NULL, &error);
+        hop_alloc_set_gate(NULL);
+        if (asked <= granted) {
+            ck_assert(status == HOP_E_DOMAIN);
+            return;
+        }
+        ck_assert_msg(status == HOP_E_NOMEM, "after %zu: %s", granted, error.text);
+    }
+    ck_abort_msg("no end of allocations");
+}
+END_TEST
+
+/* ---- plans ----------------------------------------------------------------------------------------------- */
+
+static void plan_for(test_engine *engine, const hop_request *request, size_t L, const float *x, hop_plan *plans)
+{
+    hop_error error = HOP_ERROR_NONE;
+    ck_assert_msg(hop_plan_queries(engine->model, request, L, x, engine->workspace, engine->workspace_bytes, plans,
+                                   &error) == HOP_OK,
+                  "%s", error.text);
+}
+
+/* One is chosen, it is the cheapest that may be, and every reason is what the numbers say. */
+static void check_reasons(const hop_plan *plan, double max_error)
+{
+    const hop_candidate *chosen = NULL;
+    for (size_t i = 0; i < plan->n; i++) {
+        if (plan->candidates[i].reason == HOP_REASON_CHOSEN) {
+            ck_assert_ptr_null(chosen);
+            chosen = &plan->candidates[i];
+        }
+    }
+    ck_assert_ptr_nonnull(chosen);
+    ck_assert_int_eq(chosen->degree, plan->degree);
+    ck_assert_double_eq(chosen->predicted_seconds, plan->predicted_seconds);
+    ck_assert(plan->mode == (plan->degree ? HOP_ALMOST_LINEAR : HOP_DENSE));
+    ck_assert((plan->fallback == HOP_FALLBACK_NONE) == (plan->degree > 0));
+    ck_assert(plan->n >= 1 && plan->n <= HOP_PLAN_CANDIDATES && plan->candidates[0].degree == 0);
+    for (size_t i = 0; i < plan->n; i++) {
+        const hop_candidate *at = &plan->candidates[i];
+        ck_assert_ptr_nonnull(hop_reason_word(at->reason));
+        ck_assert(at->predicted_seconds > 0 && at->predicted_bound >= 0);
+        ck_assert(at->meets == (at->predicted_bound <= max_error));
+        switch (at->reason) {
+        case HOP_REASON_CHOSEN:
+            break;
+        case HOP_REASON_BOUND:
+            ck_assert(!at->meets);
+            break;
+        case HOP_REASON_COST:
+            ck_assert(at->meets && at->predicted_seconds >= chosen->predicted_seconds);
+            break;
+        case HOP_REASON_RADIUS:
+        case HOP_REASON_RETURN:
+            ck_assert(at->degree > 0 && chosen->degree == 0);
+            break;
+        case HOP_REASON_NO_MAPS:
+        case HOP_REASON_MAX_DEGREE:
+            ck_assert(at->meets && at->predicted_seconds < chosen->predicted_seconds && chosen->degree == 0);
+            break;
+        }
+    }
+}
+
+static const hop_candidate *find(const hop_plan *plan, hop_reason reason)
+{
+    for (size_t i = 0; i < plan->n; i++)
+        if (plan->candidates[i].reason == reason)
+            return &plan->candidates[i];
+    return NULL;
+}
+
+START_TEST(every_reason_is_given_where_it_belongs)
+{
+    enum { M = 8192, d = 4, L = 9 };
+    test_engine engine;
+    float x[L * d];
+    hop_plan plans[L];
+    test_start_normal(&engine, M, d, 0.3, 0, 3, L);
+    test_fill_normal(x, L * d, 0.3, 0, 71);
+    hop_request request = test_request(0.5, HOP_AUTO, 1e-2);
+    plan_for(&engine, &request, L, x, plans);
+    for (size_t q = 0; q < L; q++) {
+        check_reasons(&plans[q], 1e-2);
+        ck_assert_int_gt(plans[q].degree, 0);
+        ck_assert_ptr_nonnull(find(&plans[q], HOP_REASON_COST));
+    }
+    /* Only a degree that the maps have not got would do. */
+    request.max_error = 1e-5;
+    plan_for(&engine, &request, L, x, plans);
+    size_t wanting = 0;
+    for (size_t q = 0; q < L; q++) {
+        check_reasons(&plans[q], 1e-5);
+        const hop_candidate *more = find(&plans[q], HOP_REASON_MAX_DEGREE);
+        wanting += more && more->degree > 3 && plans[q].fallback == HOP_FALLBACK_BOUND;
+    }
+    ck_assert_uint_gt(wanting, 0);
+    /* Below what f32 can promise dense is f64, and says so. */
+    request.max_error = 1e-8;
+    plan_for(&engine, &request, 1, x, plans);
+    check_reasons(plans, 1e-8);
+    ck_assert(!plans[0].candidates[0].f64 && plans[0].candidates[0].reason == HOP_REASON_BOUND);
+    ck_assert(plans[0].candidates[1].degree == 0 && plans[0].candidates[1].f64);
+    ck_assert_double_gt(plans[0].candidates[1].predicted_seconds, plans[0].candidates[0].predicted_seconds);
+
+    request = test_request(0.5, HOP_AUTO, 1e-2);
+    request.want = HOP_WANT_TOP;
+    request.top = 1;
+    plan_for(&engine, &request, 1, x, plans);
+    check_reasons(plans, 1e-2);
+    ck_assert_ptr_nonnull(find(plans, HOP_REASON_RETURN));
+    ck_assert(plans[0].fallback == HOP_FALLBACK_RETURN);
+
+    request = test_request(5000, HOP_AUTO, 1e-2);
+    plan_for(&engine, &request, 1, x, plans);
+    check_reasons(plans, 1e-2);
+    ck_assert_ptr_nonnull(find(plans, HOP_REASON_RADIUS));
+    test_engine_fini(&engine);
+
+    test_start_normal(&engine, M, d, 0.3, 0, 0, L);
+    request = test_request(0.5, HOP_AUTO, 1e-2);
+    plan_for(&engine, &request, L, x, plans);
+    check_reasons(plans, 1e-2);
+    ck_assert_ptr_nonnull(find(plans, HOP_REASON_NO_MAPS));
+    ck_assert(plans[0].fallback == HOP_FALLBACK_BUILDING);
+    test_engine_fini(&engine);
+}
+END_TEST
+
+/* A query alone shares no pass and no group of lanes: nothing is predicted cheaper for it than in company. */
+START_TEST(company_is_cheaper)
+{
+    enum { M = 2000, d = 6, L = 64 };
+    test_engine engine;
+    static float x[L * d];
+    static hop_plan alone[1], together[L];
+    test_start_normal(&engine, M, d, 0.3, 0, 4, L);
+    test_fill_normal(x, L * d, 0.3, 0, 72);
+    hop_request request = test_request(0.5, HOP_AUTO, 1e-9);
+    plan_for(&engine, &request, 1, x, alone);
+    plan_for(&engine, &request, L, x, together);
+    for (size_t i = 0; i < alone->n && i < together->n; i++)
+        ck_assert(alone->candidates[i].predicted_seconds > together->candidates[i].predicted_seconds);
+    ck_assert(hop_predict_seconds(engine.model, &request, 1, x) * L >
+              hop_predict_seconds(engine.model, &request, L, x));
+    test_engine_fini(&engine);
+}
+END_TEST
+
+/* What one kind of set adds to the count. */
+typedef struct agreement {
+    size_t rows, modes, near, exact;
+} agreement;
+
+static void compare(size_t M, size_t d, size_t p, double scale, double beta, double max_error, unsigned degree,
+                    agreement *out)
+{
+    enum { L = 24 };
+    test_engine engine;
+    static float x[L * 32];
+    static hop_plan plans[L];
+    test_fill_normal(test_data.memories, M * d, scale, 0, M * 100 + d);
+    test_fill_normal(test_data.values, M * (p ? p : 1), 1, 0, M * 101 + p);
+    test_fill_normal(x, L * d, 1, 0, 73);
+    for (size_t q = 0; q < L; q++) /* from easy to hard */
+        for (size_t l = 0; l < d; l++)
+            x[q * d + l] *= (float)(0.1 * pow(1.3, (double)q));
+    test_start(&engine, M, d, p, degree, L);
+    hop_request request = test_request(beta, HOP_AUTO, max_error);
+    request.best_effort = true;
+    plan_for(&engine, &request, L, x, plans);
+    test_must_retrieve(&engine, &request, L, x);
+    for (size_t q = 0; q < L; q++) {
+        check_reasons(&plans[q], max_error);
+        int planned = plans[q].degree, run = engine.answer.degree[q];
+        out->rows++;
+        out->modes += (planned > 0) == (run > 0);
+        out->near += (planned > 0) == (run > 0) && abs(planned - run) <= 1;
+        out->exact += planned == run;
+    }
+    test_engine_fini(&engine);
+}
+
+START_TEST(plans_are_what_retrieval_does)
+{
+    agreement total = {0};
+    static const size_t shapes[][2] = {{30000, 2}, {16000, 4}, {8000, 8}, {4000, 16}, {2000, 32}};
+    static const double errors[] = {1e-1, 1e-2, 1e-3, 1e-4};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
+            size_t M = shapes[s][0], d = shapes[s][1];
+            compare(M, d, 0, 0.5, 1 / sqrt((double)d), errors[e], d < 5 ? 8 : d < 10 ? 5 : 3, &total);
+            compare(M / 2, d, 3, 0.5, 0.5 / (double)d, errors[e], d < 10 ? 5 : 3, &total);
+        }
+    }
+    printf("# %zu rows: the plan's mode for %zu, its degree within one for %zu, its very degree for %zu\n", total.rows,
+           total.modes, total.near, total.exact);
+    ck_assert_uint_ge(total.modes * 10, total.rows * 9);
+    ck_assert_uint_ge(total.near * 10, total.rows * 8);
+    ck_assert_uint_ge(total.exact * 10, total.rows * 6);
+}
+END_TEST
+
+/* A choice may depend on the company, a promise may not. */
+START_TEST(answers_agree_in_any_batch)
+{
+    enum { M = 3000, d = 6, L = 37 };
+    test_engine engine;
+    static float x[L * d], z[L * d];
+    double bound[L];
+    test_start_normal(&engine, M, d, 0.4, 0, 4, L);
+    test_fill_normal(x, L * d, 1, 0, 74);
+    hop_request request = test_request(0.2, HOP_AUTO, 1e-3);
+    test_must_retrieve(&engine, &request, L, x);
+    memcpy(z, engine.answer.z, sizeof z);
+    memcpy(bound, engine.answer.error_bound, sizeof bound);
+    static const size_t cuts[] = {1, 2, 7, 8, 9, 31};
+    for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
+        for (size_t from = 0; from < L; from += cuts[c]) {
+            size_t n = from + cuts[c] < L ? cuts[c] : L - from;
+            test_must_retrieve(&engine, &request, n, x + from * d);
+            for (size_t i = 0; i < n * d; i++) {
+                double allowed = (bound[from + i / d] + engine.answer.error_bound[i / d]) * (1 + 1e-9);
+                ck_assert_double_le(fabs((double)engine.answer.z[i] - (double)z[from * d + i]), allowed);
+            }
+        }
+    }
+    test_engine_fini(&engine);
+}
+END_TEST
+
+static Suite *make(void)
+{
+    Suite *suite = suite_create("plan");
+    TCase *costs = tcase_create("costs");
+    tcase_add_test(costs, costs_can_be_set_and_taken_back);
+    suite_add_tcase(suite, costs);
+    TCase *calibration = tcase_create("calibration");
+    tcase_set_timeout(calibration, 240);
+    tcase_add_test(calibration, a_calibration_fits_the_machine_or_says_why_not);
+    tcase_add_test(calibration, a_clock_that_makes_no_sense_is_refused);
+    tcase_add_test(calibration, a_calibration_that_runs_out_of_memory_says_so);
+    suite_add_tcase(suite, calibration);
+    TCase *plans = tcase_create("plans");
+    tcase_set_timeout(plans, 240);
+    tcase_add_test(plans, every_reason_is_given_where_it_belongs);
+    tcase_add_test(plans, company_is_cheaper);
+    tcase_add_test(plans, plans_are_what_retrieval_does);
+    tcase_add_test(plans, answers_agree_in_any_batch);
+    suite_add_tcase(suite, plans);
+    return suite;
+}
+
+int main(int argc, char **argv)
+{
+    test_cases_seed = test_seed(test_cases_seed);
+    return hop_check_main(argc, argv, make);
+}
