@@ -17,7 +17,7 @@ enum {
     NUMBER_BYTES = SRV_F64_TEXT_MAX + 1,                  /* with its comma */
     PLACE_BYTES = 3 * (SRV_U64_TEXT_MAX + 1),             /* degree, steps, number in dense_rows */
     TOP_BYTES = 64 + SRV_U64_TEXT_MAX + SRV_F64_TEXT_MAX, /* one of the heaviest memories, without its label */
-    PLAN_BYTES = 256 + HOP_PLAN_CANDIDATES * 192
+    PLAN_BYTES = 256 + HOP_PLAN_CANDIDATES * 224
 };
 
 /* *total += rows of n numbers of `each` bytes; SIZE_MAX stays and stands for overflow. */
@@ -266,12 +266,14 @@ static void write_plan(srv_text *out, const hop_plan *plan)
     srv_text_puts(out, ",\"candidates\":[");
     for (size_t i = 0; i < plan->n; i++) {
         const hop_candidate *candidate = &plan->candidates[i];
-        srv_text_printf(out, "%s{\"mode\":\"%s\",\"degree\":%d", i ? "," : "",
-                        hop_mode_word(candidate->degree == 0 ? HOP_DENSE : HOP_ALMOST_LINEAR), candidate->degree);
+        srv_text_printf(out, "%s{\"mode\":\"%s\",\"degree\":%d,\"precision\":\"%s\"", i ? "," : "",
+                        hop_mode_word(candidate->degree == 0 ? HOP_DENSE : HOP_ALMOST_LINEAR), candidate->degree,
+                        candidate->f64 ? "f64" : "f32");
         write_microseconds(out, candidate->predicted_seconds);
         srv_text_puts(out, ",\"predicted_bound\":");
         write_f64(out, candidate->predicted_bound); /* infinite, none expected: null */
-        srv_text_printf(out, ",\"meets\":%s}", candidate->meets ? "true" : "false");
+        srv_text_printf(out, ",\"meets\":%s,\"reason\":\"%s\"}", candidate->meets ? "true" : "false",
+                        hop_reason_word(candidate->reason));
     }
     srv_text_puts(out, "]}");
 }

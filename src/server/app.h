@@ -21,6 +21,9 @@ typedef struct store_registry store_registry;
 typedef struct store_budget store_budget;
 typedef struct store_operations store_operations;
 
+/* Whose costs the planner predicts with. */
+typedef enum srv_costs_source { SRV_COSTS_BUILT_IN, SRV_COSTS_CACHE, SRV_COSTS_MEASURED } srv_costs_source;
+
 typedef struct srv_app {
     const srv_config *config;
     srv_scheduler *scheduler;
@@ -28,6 +31,7 @@ typedef struct srv_app {
     store_registry *registry;
     store_budget *budget;
     store_operations *operations;
+    srv_costs_source costs_source;
     atomic_bool draining;
     uint64_t started_ns; /* monotonic */
     double started_unix; /* seconds since 1970, for process_start_time_seconds */

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SRV_PATH_BYTES = 4096, SRV_ADDRESS_BYTES = 128, SRV_WORD_BYTES = 32 };
+enum { SRV_PATH_BYTES = 4096, SRV_ADDRESS_BYTES = 128, SRV_WORD_BYTES = 32, SRV_CPU_MODEL_BYTES = 128 };
 
 struct srv_config {
     char config_file[SRV_PATH_BYTES]; /* "": none */
@@ -38,6 +38,8 @@ struct srv_config {
     uint64_t drain_timeout_ms;
     srv_log_level log_level;
     char isa[SRV_WORD_BYTES];
+    bool calibrate;                  /* measure the costs at start */
+    char cost_cache[SRV_PATH_BYTES]; /* "": none */
     bool check_config, version, help;
 };
 
@@ -81,5 +83,8 @@ bool srv_host_is_loopback(const char *host);
 unsigned srv_cpu_quota(void);
 /* Bytes of memory this process may use: the cgroup limit, at most the RAM. */
 uint64_t srv_memory_limit_bytes(void);
+
+/* The CPU's name for itself, one line, cut to fit; "unknown" where it has none. */
+void srv_cpu_model(char out[SRV_CPU_MODEL_BYTES]);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * health.c - the routes that say how the daemon is: probes, metrics, /v1/info and the served description of the API.
  */
+#include "server/calibration.h"
 #include "server/config.h"
 #include "server/metrics.h"
 #include "server/openapi.h"
@@ -49,6 +50,18 @@ void srv_health_openapi(srv_request *request)
     srv_reply_fixed(request, SRV_OK, "application/json", srv_openapi, srv_openapi_bytes);
 }
 
+static void write_costs(srv_costs_source source, srv_text *out)
+{
+    hop_costs costs;
+    hop_costs_get(&costs);
+    srv_text_printf(out, ",\"costs\":{\"source\":\"%s\",\"seconds\":{", srv_costs_word(source));
+    for (hop_cost cost = 0; cost < HOP_COSTS; cost++) {
+        srv_text_printf(out, "%s\"%s\":", cost ? "," : "", hop_cost_word(cost));
+        srv_text_json_number(out, costs.seconds[cost]);
+    }
+    srv_text_puts(out, "}}");
+}
+
 void srv_health_info(srv_request *request)
 {
     const srv_app *app = request->app;
@@ -63,6 +76,7 @@ void srv_health_info(srv_request *request)
     srv_text_json_string(&body, hop_blas_config());
     srv_text_printf(&body, "},\"threads\":{\"workers\":%llu,\"io\":%llu,\"blas\":1}",
                     (unsigned long long)config->workers, (unsigned long long)config->io_threads);
+    write_costs(app->costs_source, &body);
     srv_text_printf(&body, ",\"memory\":{\"budget_bytes\":%zu,\"reserved_bytes\":%zu}",
                     app->budget ? store_budget_limit(app->budget) : (size_t)config->memory_budget_bytes,
                     app->budget ? store_budget_reserved(app->budget) : 0);

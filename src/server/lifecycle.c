@@ -4,6 +4,8 @@
 #include "server/lifecycle.h"
 
 #include "core/status.h"
+#include "server/calibration.h"
+#include "server/file.h"
 #include "server/http.h"
 #include "server/json.h"
 #include "server/log.h"
@@ -93,19 +95,14 @@ void srv_signals_block(void)
 
 /* ---- parts --------------------------------------------------------------------------------------------- */
 
-/* The port, written aside and renamed: a reader sees nothing or all of it. */
 static hop_status write_port_file(const char *path, uint16_t port, hop_error *error)
 {
-    char aside[SRV_PATH_BYTES + 32];
-    snprintf(aside, sizeof aside, "%s.%ld.tmp", path, (long)getpid());
-    FILE *file = fopen(aside, "we");
-    bool ok = file && fprintf(file, "%u\n", port) > 0;
-    ok = file && fclose(file) == 0 && ok;
-    if (ok && rename(aside, path) == 0)
+    char text[16];
+    hop_error cause = HOP_ERROR_NONE;
+    int n = snprintf(text, sizeof text, "%u\n", port);
+    if (srv_file_replace(path, text, (size_t)n, &cause) == HOP_OK)
         return HOP_OK;
-    int code = errno;
-    unlink(aside);
-    return hop_fail(error, HOP_E_IO, "cannot write the port file %.160s: %s", path, strerror(code));
+    return hop_fail(error, HOP_E_IO, "cannot write the port file %.200s", cause.text);
 }
 
 /* Room for the connections and some files beside them, as far as the hard limit allows. */
@@ -265,6 +262,7 @@ int srv_lifecycle_run(const srv_config *config, int argc, char *const *argv, cha
     if (!config->loopback)
         srv_log(SRV_LOG_WARN, "insecure: anyone who reaches %s can read and change every set", config->host);
     raise_file_limit(config->connections);
+    r.app.costs_source = srv_costs_settle(config);
 
     int code = SRV_EXIT_FAILURE;
     if (start_parts(&r, config, listen_fd, &error) == HOP_OK) {

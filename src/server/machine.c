@@ -95,6 +95,31 @@ static void see_cpu_v1(const char *line, const char *folder, void *context)
         *cpus = fmin(*cpus, quota / strtod(text, NULL));
 }
 
+void srv_cpu_model(char out[SRV_CPU_MODEL_BYTES])
+{
+    /* x86-64 has a name; arm64 has numbers, which tell models apart as well. */
+    static const char *const keys[] = {"model name", "CPU implementer", "CPU variant", "CPU part"};
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    char line[512];
+    size_t used = 0;
+    while (file && fgets(line, sizeof line, file) && line[0] != '\n') { /* the first CPU ends at an empty line */
+        const char *value = strchr(line, ':');
+        for (size_t i = 0; value && i < sizeof keys / sizeof *keys; i++) {
+            if (strncmp(line, keys[i], strlen(keys[i])) != 0)
+                continue;
+            value += 1 + strspn(value + 1, " \t");
+            snprintf(out + used, SRV_CPU_MODEL_BYTES - used, "%s%.*s", used ? " " : "", (int)strcspn(value, "\n"),
+                     value);
+            used = strlen(out);
+            break;
+        }
+    }
+    if (file)
+        fclose(file);
+    if (!used)
+        snprintf(out, SRV_CPU_MODEL_BYTES, "unknown");
+}
+
 unsigned srv_cpu_quota(void)
 {
     cpu_set_t set;

@@ -234,7 +234,10 @@ class Daemon:
         environment = {
             k: v for k, v in os.environ.items() if not k.startswith("HOPFIELDD_") or k == "HOPFIELDD_ISA"
         }
-        environment.update({"HOME": self.folder, "XDG_STATE_HOME": self.folder, **self.env})
+        # Built-in costs: what auto chooses is then the same at every start.
+        environment.update(
+            {"HOME": self.folder, "XDG_STATE_HOME": self.folder, "HOPFIELDD_CALIBRATE": "off", **self.env}
+        )
         self.log = open(os.path.join(self.folder, "log"), "w+b")
         self.process = subprocess.Popen(
             self.command("--listen", self.listen, "--port-file", port_file, "--no-persist", *self.options),

@@ -222,8 +222,10 @@ START_TEST(size_estimates_are_upper_bounds)
                               .radius = 1.2345678901234567e-300,
                               .n = HOP_PLAN_CANDIDATES};
         for (int k = 0; k < HOP_PLAN_CANDIDATES; k++)
-            plans[l].candidates[k] =
-                (hop_candidate){.degree = k, .predicted_seconds = 1e9, .predicted_bound = 1.2345678901234567e-300};
+            plans[l].candidates[k] = (hop_candidate){.degree = k,
+                                                     .predicted_seconds = 1e9,
+                                                     .predicted_bound = 1.2345678901234567e-300,
+                                                     .reason = HOP_REASON_MAX_DEGREE};
     }
     srv_text_fini(&a.text);
     srv_text_init(&a.text, TEXT_BYTES);

@@ -56,11 +56,26 @@ START_TEST(defaults_of_the_contract)
     ck_assert_uint_eq(config.request_deadline_ms, 30000);
     ck_assert_uint_eq(config.connections, 1024);
     ck_assert_uint_eq(config.drain_timeout_ms, 8000);
+    ck_assert(config.calibrate);
+    ck_assert_str_eq(config.cost_cache, "");
     ck_assert_uint_ge(config.workers, 1);
     ck_assert_uint_eq(config.workers, srv_cpu_quota());
     ck_assert_uint_eq(config.memory_budget_bytes, srv_memory_limit_bytes() / 5 * 4);
     ck_assert_int_eq((int)config.log_level, SRV_LOG_INFO);
     ck_assert_str_eq(config.isa, "auto");
+}
+END_TEST
+
+START_TEST(calibration_can_be_left_out_or_kept)
+{
+    srv_config config;
+    ck_assert_int_eq(load("--calibrate=off --cost-cache costs", "", &config), HOP_OK);
+    ck_assert(!config.calibrate);
+    ck_assert_str_eq(config.cost_cache, "costs");
+    ck_assert_int_eq(load("", "HOPFIELDD_CALIBRATE=off HOPFIELDD_COST_CACHE=c", &config), HOP_OK);
+    ck_assert(!config.calibrate);
+    ck_assert_str_eq(config.cost_cache, "c");
+    ck_assert_int_eq(load("--calibrate=sometimes", "", &config), HOP_E_DOMAIN);
 }
 END_TEST
 
@@ -227,6 +242,7 @@ static Suite *make(void)
     Suite *suite = suite_create("config");
     TCase *tests = tcase_create("config");
     tcase_add_test(tests, defaults_of_the_contract);
+    tcase_add_test(tests, calibration_can_be_left_out_or_kept);
     tcase_add_test(tests, precedence_is_command_line_environment_file);
     tcase_add_loop_test(tests, bad_options_are_named, 0, (int)(sizeof refused / sizeof *refused));
     tcase_add_loop_test(tests, bad_files_are_named_by_line, 0, (int)(sizeof bad_files / sizeof *bad_files));

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""What the daemon predicts with: measured at start, kept in a file, shown by /v1/info; and what /plan says of it.
+
+That predictions come true is for bench/ to show; here they are only consistent.
+"""
+
+import os
+
+import harness
+import tap
+from harness import Daemon
+
+MEASURE = {"HOPFIELDD_CALIBRATE": "on"}
+
+
+def costs(daemon):
+    return daemon.get("/v1/info").json()["costs"]
+
+
+class Costs(tap.Case):
+    def test_built_in_costs_where_nothing_is_measured(self):
+        with Daemon() as daemon:
+            shown = costs(daemon)
+            self.assertEqual(shown["source"], "built_in")
+            self.assertTrue(all(0 < seconds < 1e-5 for seconds in shown["seconds"].values()))
+
+    def test_measured_costs_are_kept_and_read_again(self):
+        first = Daemon("--cost-cache", "costs", env=MEASURE).start()
+        path = os.path.join(first.folder, "costs")
+        shown = costs(first)
+        if shown["source"] == "built_in":  # too slow here to measure anything, which the log must say
+            self.assertIn("costs not measured", first.read_log())
+            self.assertFalse(os.path.exists(path))
+            first.stop()
+            self.skipTest("this build is too slow to be measured")
+        self.assertEqual(shown["source"], "measured")
+        self.assertEqual(first.read_log().count("costs measured in"), 1)
+        with open(path) as file:
+            text = file.read()
+        self.assertEqual(os.listdir(first.folder).count("costs"), 1)
+        self.assertFalse([name for name in os.listdir(first.folder) if name.endswith(".tmp")])
+        with Daemon("--cost-cache", path, env=MEASURE) as second:
+            again = costs(second)
+            self.assertEqual(again["source"], "cache")
+            self.assertEqual(again["seconds"], shown["seconds"])
+            self.assertNotIn("costs measured in", second.read_log())
+        for foreign in ("", "not a cache\n", text.replace("\ncpu ", "\ncpu other "), text.replace("isa ", "isa x")):
+            with open(path, "w") as file:
+                file.write(foreign)
+            with Daemon("--cost-cache", path) as third:
+                self.assertEqual(costs(third)["source"], "built_in")
+                self.assertEqual(third.read_log().count("is ignored"), 1)
+            with open(path) as file:
+                self.assertEqual(file.read(), foreign)
+        first.stop()
+
+    def test_a_cache_that_cannot_be_written_is_no_reason_not_to_start(self):
+        with Daemon("--cost-cache", "no/such/folder/costs", env=MEASURE) as daemon:
+            self.assertIn(costs(daemon)["source"], ("measured", "built_in"))
+            if costs(daemon)["source"] == "measured":
+                self.assertIn("cost cache cannot be written", daemon.read_log())
+
+
+class Plans(tap.Case):
+    def test_every_candidate_has_a_reason_and_one_is_chosen(self):
+        with Daemon() as daemon:
+            daemon.put("set", {"memories": harness.uniform_rows(3, 2000, 5), "max_degree": 4})
+            daemon.wait_ready("set")
+            queries = harness.uniform_rows(4, 7, 5)
+            for max_error in (0.3, 1e-2, 1e-4, 1e-7, 1e-12):
+                body = {"queries": queries, "beta": 0.7, "max_error": max_error}
+                plans = daemon.post("/v1/sets/set/plan", body).json()["plan"]
+                self.assertEqual(len(plans), 7)
+                for plan in plans:
+                    chosen = [c for c in plan["candidates"] if c["reason"] == "chosen"]
+                    self.assertEqual(len(chosen), 1)
+                    self.assertEqual((plan["mode"], plan["degree"]), (chosen[0]["mode"], chosen[0]["degree"]))
+                    able = [c for c in plan["candidates"] if c["meets"] and c["reason"] not in ("max_degree", "no_maps")]
+                    if able:
+                        self.assertEqual(plan["predicted_us"], min(c["predicted_us"] for c in able))
+                if max_error >= 1e-4:
+                    done = daemon.post("/v1/sets/set/retrieve", body).json()
+                    same = sum(p["degree"] == g for p, g in zip(plans, done["degree"]))
+                    self.assertGreaterEqual(same, 4, (plans, done["degree"]))
+
+
+if __name__ == "__main__":
+    tap.main()
