@@ -61,22 +61,31 @@ static volatile float factor = 0.75f, offset = 0.25f;
 
 #if defined(__x86_64__)
 BURST(avx512_f32, target("avx512f"), __m512, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps)
+BURST(avx512_f64, target("avx512f"), __m512d, _mm512_set1_pd, _mm512_fmadd_pd, _mm512_reduce_add_pd)
 BURST(avx2_f32, target("avx2,fma"), __m256, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_cvtss_f32)
+BURST(avx2_f64, target("avx2,fma"), __m256d, _mm256_set1_pd, _mm256_fmadd_pd, _mm256_cvtsd_f64)
 #endif
 
 /* Four lanes, which is what the baseline of every processor family we build for has. */
 typedef float plain_f32 __attribute__((vector_size(16)));
+typedef double plain_f64 __attribute__((vector_size(16)));
 #define PLAIN_SET_F32(x) ((plain_f32){(x), (x), (x), (x)})
+#define PLAIN_SET_F64(x) ((plain_f64){(double)(x), (double)(x)})
 #define PLAIN_FMA(x, a, b) ((x) * (a) + (b))
 #define PLAIN_FIRST(x) ((x)[0])
 BURST(plain_burst_f32, unused, plain_f32, PLAIN_SET_F32, PLAIN_FMA, PLAIN_FIRST)
+BURST(plain_burst_f64, unused, plain_f64, PLAIN_SET_F64, PLAIN_FMA, PLAIN_FIRST)
 
-/* The widest loop that this CPU runs. */
-static const peak_loop *widest(void)
+/* The widest loops that this CPU runs. */
+typedef struct peak_loops {
+    peak_loop f32, f64;
+} peak_loops;
+
+static const peak_loops *widest(void)
 {
-    static const peak_loop plain = {plain_burst_f32, 4};
+    static const peak_loops plain = {{plain_burst_f32, 4}, {plain_burst_f64, 2}};
 #if defined(__x86_64__)
-    static const peak_loop avx2 = {avx2_f32, 8}, avx512 = {avx512_f32, 16};
+    static const peak_loops avx2 = {{avx2_f32, 8}, {avx2_f64, 4}}, avx512 = {{avx512_f32, 16}, {avx512_f64, 8}};
     if (hop_cpu_runs_avx512())
         return &avx512;
     if (hop_cpu_runs_avx2())
@@ -171,5 +180,10 @@ static double measure(const peak_loop *loop, unsigned threads)
 
 double hop_peak_gflops_f32(unsigned threads)
 {
-    return measure(widest(), threads);
+    return measure(&widest()->f32, threads);
+}
+
+double hop_peak_gflops_f64(unsigned threads)
+{
+    return measure(&widest()->f64, threads);
 }

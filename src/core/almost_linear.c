@@ -1,195 +1,67 @@
 /*
- * almost_linear.c - forward sweep (monomials, D_k, partial gradients), certificate, reverse sweep (numerator).
- * Notation: m_k are the monomials of degree k, a_k the coefficients, block i of degree k is xi_i times a suffix of
- * degree k-1 (multiindex.h).
+ * almost_linear.c - which form and precision a row is evaluated in, at which degree it stops, and its answer.
  */
 #include "core/almost_linear.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "core/blas.h"
-#include "core/checked.h"
-#include "core/kernels.h"
+#include "core/minimax.h"
 #include "core/rounding.h"
 
 /* A prediction above max_error by less than this factor is still tried: heavy tails and skew make it coarse. */
 #define PREDICTION_MARGIN 8.0
 
-enum { LANES = HOP_LANES };
+/* f32 where its rounding takes no more of max_error than this; a row that misses by more than RETRY would in f64 too. */
+#define F32_SHARE 0.125
+#define F32_RETRY 1.5
 
-/* State of LANES rows. Arrays named [.] hold LANES numbers an element. */
-typedef struct sweep {
-    const hop_model *model;
-    const hop_features *features;
-    const hop_multiindex *index;
-    const hop_kernels *kernels;
-    double *xi;        /* [d] */
-    double *monomials; /* [r(d, g_max)] */
-    double *adjoint;   /* [r(d, g_max)], or the rows x p numerators where values are not the keys */
-    double *gradient;  /* [d]: partial gradient of the highest D_k so far; valid for gradient_degree */
-    double *numerator; /* [d], then LANES x p for the answer */
-    double D[HOP_DEGREE_MAX + 2][LANES];
-    unsigned highest; /* D_0..D_highest are there */
-} sweep;
+/* Of T and W, the larger is as good as the smaller within this. */
+#define NEARLY 1.25
 
-static size_t numerator_size(const hop_model *model)
-{
-    return (model->d > model->p ? model->d : model->p) * LANES;
-}
+/* Of T and W, the one that is expected to be larger by this is not made. */
+#define CLEARLY 4.0
 
-static size_t lay_out(const hop_model *model, const hop_features *features, double *block, sweep *out)
-{
-    size_t d = features->index.d, r = features->index.start[features->g_max + 1];
-    size_t numbers = LANES * (d + r + r + d) + 2 * (model ? numerator_size(model) : 0);
-    if (out) {
-        out->xi = block;
-        out->gradient = out->xi + LANES * d;
-        out->monomials = out->gradient + LANES * d;
-        out->adjoint = out->monomials + LANES * r;
-        out->numerator = out->adjoint + LANES * r;
-    }
-    return numbers;
-}
+/* At the top degree's cost a guess decides whether to look: it may be off by this much. */
+#define HOPE_MARGIN 1.5
 
-size_t hop_al_workspace_bytes(const hop_features *features)
-{
-    size_t numbers = lay_out(NULL, features, NULL, NULL), d = features->index.d;
-    size_t tail = 2 * LANES * (d > features->p ? d : features->p);
-    return (numbers + tail) * sizeof(double);
-}
+/* As many rows as this, or fewer, of a form's lanes go one by one. */
+#define ONE_BY_ONE 0.3
 
-/* D_k and the partial gradient G_i = sum_b a_k[(i, b)] m_{k-1}[b]: D_k = sum_i xi_i G_i. */
-static void forward(sweep *s, unsigned k)
-{
-    const double *a = hop_features_degree(s->features, k);
-    if (k == 1) {
-        for (size_t i = 0; i < s->index->d; i++)
-            for (size_t q = 0; q < LANES; q++)
-                s->gradient[i * LANES + q] = a[i];
-    } else {
-        hop_degree degree = hop_multiindex_degree(s->index, k);
-        s->kernels->lanes_sums(&degree, a, s->monomials + s->index->start[k - 1] * LANES, s->gradient);
-    }
-    memset(s->D[k], 0, sizeof s->D[k]);
-    for (size_t i = 0; i < s->index->d; i++)
-        for (size_t q = 0; q < LANES; q++)
-            s->D[k][q] += s->xi[i * LANES + q] * s->gradient[i * LANES + q];
-    s->highest = k;
-}
-
-static void extend(sweep *s, unsigned k)
-{
-    double *out = s->monomials + s->index->start[k] * LANES;
-    if (k == 1) {
-        memcpy(out, s->xi, s->index->d * LANES * sizeof *out);
-        return;
-    }
-    hop_degree degree = hop_multiindex_degree(s->index, k);
-    s->kernels->lanes_extend(&degree, s->xi, s->monomials + s->index->start[k - 1] * LANES, out);
-}
-
-/* N = gradient of D_1 + ... + D_{g+1} (values = keys): [d] */
-static void reverse(sweep *s, unsigned g)
-{
-    const hop_multiindex *index = s->index;
-    if (s->highest != g + 1)
-        forward(s, g + 1);
-    memcpy(s->numerator, s->gradient, index->d * LANES * sizeof(double));
-    hop_degree top = hop_multiindex_degree(index, g + 1);
-    s->kernels->lanes_adjoint(&top, s->xi, hop_features_degree(s->features, g), hop_features_degree(s->features, g + 1),
-                              s->adjoint + index->start[g] * LANES);
-    for (unsigned k = g; k >= 2; k--) {
-        hop_degree degree = hop_multiindex_degree(index, k);
-        s->kernels->lanes_reverse(&degree, s->xi, hop_features_degree(s->features, k - 1),
-                                  s->adjoint + index->start[k] * LANES, s->monomials + index->start[k - 1] * LANES,
-                                  s->adjoint + index->start[k - 1] * LANES, s->numerator);
-    }
-    const double *first = s->adjoint + index->start[1] * LANES;
-    for (size_t i = 0; i < index->d * LANES; i++)
-        s->numerator[i] += first[i];
-}
-
-/* Scaled numerators of all lanes at degree g: returns LANES x p, row-major. */
-static const double *numerators(sweep *s, unsigned g)
-{
-    size_t p = s->model->p;
-    double *rows = s->numerator + numerator_size(s->model);
-    if (s->features->A) {
-        size_t r = s->index->start[g + 1];
-        hop_gemm_tn(LANES, p, r, s->monomials, LANES, s->features->A, p, rows, p);
-        return rows;
-    }
-    reverse(s, g);
-    for (size_t q = 0; q < LANES; q++)
-        for (size_t j = 0; j < p; j++)
-            rows[q * p + j] = s->numerator[j * LANES + q];
-    return rows;
-}
-
-/* s^k / k!, rounded up: at most 2 HOP_DEGREE_MAX roundings of positive terms. */
-static double power_term(double s, unsigned k)
-{
-    double term = 1;
-    for (unsigned i = 1; i <= k; i++)
-        term *= s / (double)i;
-    return term * (1 + 0x1p-46);
-}
-
-/* P_g(s), rounded up likewise. */
-static double exp_partial(double s, unsigned g)
-{
-    double term = 1, sum = 1;
-    for (unsigned i = 1; i <= g; i++) {
-        term *= s / (double)i;
-        sum += term;
-    }
-    return sum * (1 + 0x1p-46);
-}
-
-/*
- * gamma for every sum of degree <= g + 1: evaluation, build, and the query's own roundings (docs/MATH.md,
- * "Rounding").
- */
-static double evaluation_gamma(const sweep *s, unsigned g, const hop_query *query)
-{
-    double d = (double)s->index->d, longest = (double)s->index->start[g + 1];
-    double n = longest + (d + 8) * (g + 2) + s->features->build_roundings + (g + 1) * (query->roundings + 1);
-    return hop_gamma(n, HOP_U64);
-}
+/* A certificate of one lane at one degree: truncation, the computed D, and what rounding may have done. */
+typedef struct verdict {
+    hop_truncation truncation;
+    double D, D_error, N_error; /* N_error: relative to extents */
+    double ratio;               /* all of it over D_low; INFINITY: no bound */
+} verdict;
 
 /* Where a lane stands. */
 typedef struct lane {
     hop_al_row *row;
     bool open;            /* still looking for a degree */
     bool due;             /* wants its numerator at the degree at hand */
-    unsigned best_degree; /* of the smallest E / D so far; 0: no degree had a bound */
+    unsigned best_degree; /* of the smallest ratio so far; 0: no degree had a bound */
     double best_ratio;
-    double h[HOP_DEGREE_MAX]; /* h_g(max(T, 0)) */
+    double under;                                                 /* hop_evaluation_under() of the highest degree */
+    double h[HOP_DEGREE_MAX];                                     /* h_g(max(T, 0)) */
+    double term[HOP_DEGREE_MAX + 2], partial[HOP_DEGREE_MAX + 2]; /* s^k/k!, P_k(s), rounded up */
+    verdict verdict;                                              /* of the degree at hand, once judged */
 } lane;
 
-/* The certificate of lane q at degree g; needs D up to g + 1 where g is odd. */
-static bool certify(const sweep *s, unsigned g, size_t q, const lane *at, hop_truncation *out, double *D, double *b)
+/* Lanes of one evaluation. */
+typedef struct group {
+    hop_evaluation e;
+    lane lanes[HOP_LANES];
+    const double *c[HOP_LANES];                 /* the polynomial in use at the degree at hand; NULL: Taylor's */
+    const double *top_c[HOP_LANES];             /* of the last hop_evaluation_top() */
+    hop_evaluation_error error[HOP_DEGREE_MAX]; /* by degree */
+    double least;
+    size_t n;
+} group;
+
+size_t hop_al_workspace_bytes(const hop_model *model, const hop_features *features)
 {
-    const hop_query *query = at->row->query;
-    double gamma = evaluation_gamma(s, g, query);
-    double sum = 0;
-    for (unsigned k = 0; k <= g; k++)
-        sum += s->D[k][q];
-    unsigned top = g % 2 ? g + 1 : g;
-    *D = sum;
-    *b = hop_up(gamma * exp_partial(query->s, g));
-    hop_partial partial = {.g = g,
-                           .D = sum,
-                           .D_error = *b,
-                           .top = s->D[top][q],
-                           .top_error = hop_up(gamma * power_term(query->s, top)),
-                           .first = s->D[1][q],
-                           .first_error = hop_up(gamma * query->s),
-                           .T = query->T,
-                           .T_abs = query->T_abs,
-                           .h = at->h[g]};
-    return isfinite(*b) && hop_certificate_taylor(&partial, out) && sum > *b;
+    return hop_evaluation_bytes(model, features);
 }
 
 double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
@@ -204,113 +76,318 @@ double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
 }
 
 /* Whether auto expects some degree in (tried, cap] to meet max_error. */
-static bool promising(const sweep *s, unsigned tried, const lane *at)
+static bool promising(const group *s, unsigned tried, const lane *at)
 {
     const hop_al_row *row = at->row;
-    double widest = row->z ? s->model->value.widest : 1, best = (double)INFINITY;
-    for (unsigned g = tried + 1; g <= row->degree_cap; g++)
-        best = hop_min(widest * hop_al_predict(g, row->sigma, row->query->T_abs, at->h[g]), best);
+    double widest = row->z ? s->e.model->value.widest : 1, best = (double)INFINITY;
+    const double *c;
+    for (unsigned g = tried + 1; g <= row->degree_cap; g++) {
+        double taylor = hop_al_predict(g, row->sigma, row->query->T_abs, at->h[g]);
+        best = hop_min(widest * hop_min(taylor, hop_minimax(g, row->query->T_abs, &c)), best);
+    }
     return best <= row->max_error * PREDICTION_MARGIN;
 }
 
-static void answer_lane(const sweep *s, unsigned g, size_t q, lane *at, const double *rows)
+static void weigh_errors(const group *s, unsigned g, const lane *at, double B0, double B1, verdict *out)
 {
+    const hop_evaluation_error *error = &s->error[g];
+    out->D_error = hop_up(error->D0 * B0 + error->D1 * B1 + at->under);
+    out->N_error = hop_up(error->N0 * B0 + error->N1 * B1 + at->under);
+    out->ratio = (double)INFINITY;
+}
+
+static void conclude(bool certified, verdict *out)
+{
+    if (certified && isfinite(out->N_error) && out->D > out->D_error)
+        out->ratio = (out->truncation.E + out->D_error + out->N_error) / out->truncation.D_low;
+}
+
+/* How far D_k may be off. */
+static double term_error(const group *s, unsigned g, const lane *at, unsigned k)
+{
+    return hop_up((s->error[g].D0 + k * s->error[g].D1) * at->term[k] + at->under);
+}
+
+/* Certificate T of lane q at degree g; where g is odd, D_{g+1} must be there. */
+static void judge_taylor(const group *s, unsigned g, size_t q, verdict *out)
+{
+    const lane *at = &s->lanes[q];
+    const hop_query *query = at->row->query;
+    double sum = 0;
+    for (unsigned k = 0; k <= g; k++)
+        sum += s->e.D[k][q];
+    unsigned top = g % 2 ? g + 1 : g;
+    out->D = sum;
+    weigh_errors(s, g, at, at->partial[g], query->s * at->partial[g - 1], out);
+    hop_partial partial = {.g = g,
+                           .D = sum,
+                           .D_error = out->D_error,
+                           .top = s->e.D[top][q],
+                           .top_error = term_error(s, g, at, top),
+                           .first = s->e.D[1][q],
+                           .first_error = term_error(s, g, at, 1),
+                           .T = query->T,
+                           .T_abs = query->T_abs,
+                           .h = at->h[g]};
+    conclude(hop_certificate_taylor(&partial, &out->truncation), out);
+}
+
+/* Certificate W likewise; c: the coefficients in use. */
+static void judge_minimax(const group *s, unsigned g, size_t q, double eps, const double *c, verdict *out)
+{
+    const lane *at = &s->lanes[q];
+    double sum = 0, B0 = 0, B1 = 0;
+    for (unsigned k = 0; k <= g; k++) {
+        double size = fabs(c[k]) * at->term[k];
+        sum += c[k] * s->e.D[k][q];
+        B0 += size;
+        B1 += k * size;
+    }
+    out->D = sum;
+    weigh_errors(s, g, at, B0 * (1 + 0x1p-46), B1 * (1 + 0x1p-46), out);
+    hop_weighted weighted = {.eps = eps,
+                             .D = sum,
+                             .D_error = out->D_error,
+                             .first = s->e.D[1][q],
+                             .first_error = term_error(s, g, at, 1),
+                             .T = at->row->query->T};
+    conclude(hop_certificate_minimax(&weighted, &out->truncation), out);
+}
+
+/* W's polynomial for lane q at degree g, and its eps; INFINITY: none that the sweeps can weigh. */
+static double minimax_of(const lane *at, unsigned g, const double **c)
+{
+    double eps = hop_minimax(g, at->row->query->T_abs, c);
+    if (!(eps < 1))
+        return (double)INFINITY;
+    double least = 1 / HOP_EVALUATION_WEIGHT_MAX, top = fabs((*c)[g]);
+    bool fits = top >= least && top <= HOP_EVALUATION_WEIGHT_MAX;
+    for (unsigned k = 0; k < g; k++)
+        fits = fits && fabs((*c)[k]) <= HOP_EVALUATION_WEIGHT_MAX * top;
+    return fits ? eps : (double)INFINITY;
+}
+
+/* Coarsely, what certificate T will say at degree g: E over D, from D_{g+1} where it is there, else from D_{g-1}. */
+static double expect_taylor(const group *s, unsigned g, size_t q)
+{
+    const lane *at = &s->lanes[q];
+    double D = 0, sigma = at->row->sigma, T_abs = at->row->query->T_abs, E;
+    /* of keys that fill a ball evenly, until D_2 is there */
+    double moment = g > 1 ? sigma * sigma : T_abs * T_abs / ((double)s->e.index->d + 2);
+    for (unsigned k = 0; k <= g; k++)
+        D += s->e.D[k][q];
+    if (g % 2 == 0)
+        E = T_abs * s->e.D[g][q] * at->h[g] / (g + 1);
+    else if (s->e.highest > g || s->e.top > g)
+        E = s->e.D[g + 1][q] * at->h[g];
+    else
+        E = s->e.D[g - 1][q] * moment / (g + 1) * at->h[g];
+    return E / hop_max(D, 1);
+}
+
+/* What max_error leaves to E / D, before rounding. */
+static double allowed(const group *s, const lane *at)
+{
+    return at->row->z ? at->row->max_error / s->e.model->value.widest : 2 * at->row->max_error;
+}
+
+static bool looking(const lane *at, unsigned g)
+{
+    return at->open && g <= at->row->degree_cap;
+}
+
+/* Choose each open lane's polynomial at degree g by what is expected of it; whether any is worth the top degree. */
+static bool choose(group *s, unsigned g)
+{
+    bool any = false;
+    for (size_t q = 0; q < s->n; q++) {
+        const double *c = NULL;
+        s->c[q] = NULL;
+        if (!looking(&s->lanes[q], g))
+            continue;
+        double eps = minimax_of(&s->lanes[q], g, &c), taylor = expect_taylor(s, g, q);
+        if (eps < taylor)
+            s->c[q] = c;
+        any = any || hop_min(eps, taylor) <= HOPE_MARGIN * allowed(s, &s->lanes[q]);
+    }
+    return any;
+}
+
+static void run_top(group *s, unsigned g)
+{
+    hop_evaluation_top(&s->e, g, s->c);
+    memcpy(s->top_c, s->c, sizeof s->c);
+}
+
+/* Which of T and W to make: none where neither is expected to come near what is allowed. */
+static void expect(const group *s, unsigned g, size_t q, double eps, bool *taylor, bool *minimax)
+{
+    double expected = expect_taylor(s, g, q);
+    *taylor = !(expected > CLEARLY * eps);
+    *minimax = eps < 1 && !(eps > CLEARLY * expected);
+}
+
+/*
+ * The smaller certificate of lane q at degree g: its polynomial to s->c[q], its numbers to the lane. Where the top
+ * degree has been evaluated for the other polynomial, that one is kept if it meets and is nearly as good.
+ */
+static bool judge(group *s, unsigned g, size_t q)
+{
+    lane *at = &s->lanes[q];
+    const double *c = NULL;
+    double eps = minimax_of(at, g, &c);
+    bool make[2];
+    verdict made[2]; /* T, W */
+    expect(s, g, q, eps, &make[0], &make[1]);
+    made[0].ratio = made[1].ratio = (double)INFINITY;
+    if (make[0])
+        judge_taylor(s, g, q, &made[0]);
+    if (make[1])
+        judge_minimax(s, g, q, eps, c, &made[1]);
+    int use = made[1].ratio < made[0].ratio;
+    if (s->e.top == g + 1 && !s->e.features->A) {
+        int there = s->top_c[q] != NULL;
+        if (made[there].ratio <= NEARLY * made[use].ratio && made[there].ratio <= allowed(s, at))
+            use = there;
+    }
+    if (!(made[use].ratio < (double)INFINITY))
+        return false;
+    at->verdict = made[use];
+    s->c[q] = use ? c : NULL;
+    return true;
+}
+
+static void answer_lane(const group *s, unsigned g, size_t q, const double *rows)
+{
+    const lane *at = &s->lanes[q];
+    const hop_truncation *truncation = &at->verdict.truncation;
     hop_al_row *row = at->row;
-    hop_truncation truncation;
-    double D, b;
-    if (!certify(s, g, q, at, &truncation, &D, &b))
-        return;
     if (row->log_sum) {
-        double low = log(truncation.D_low), high = hop_max(log(truncation.D_high), low);
+        double low = log(truncation->D_low), high = hop_max(log(truncation->D_high), low);
         double slack = 4 * HOP_U64 * (1 + fabs(low) + fabs(high));
         row->log_D_low = low - slack;
         row->log_D_high = high + slack;
     }
     double bound;
     if (row->z) {
-        double per_D = 1 / hop_down(truncation.D_low);
-        hop_error_terms terms = {
-            .dev = hop_up(truncation.E * per_D), .weight = hop_up(b * per_D), .quotient = hop_up(b * per_D)};
-        bound = hop_certificate_answer(&s->model->value, rows + q * s->model->p, D, &terms, row->z);
+        double per_D = 1 / hop_down(truncation->D_low);
+        hop_error_terms terms = {.dev = hop_up(truncation->E * per_D),
+                                 .weight = hop_up(at->verdict.N_error * per_D),
+                                 .quotient = hop_up(at->verdict.D_error * per_D)};
+        bound = hop_certificate_answer(&s->e.model->value, rows + q * s->e.model->p, at->verdict.D, &terms, row->z);
     } else {
         bound = hop_up((row->log_D_high - row->log_D_low) / 2);
     }
     row->bound = bound;
     row->degree = (int)g;
+    row->minimax = s->c[q] != NULL;
     row->met = bound <= row->max_error;
 }
 
 /* Numerators, once, for every lane that is due at degree g. */
-static void answer_due(sweep *s, unsigned g, lane *lanes, size_t n)
+static void answer_due(group *s, unsigned g)
 {
     bool wanted = false, any = false;
-    for (size_t q = 0; q < n; q++) {
-        any = any || lanes[q].due;
-        wanted = wanted || (lanes[q].due && lanes[q].row->z);
+    for (size_t q = 0; q < s->n; q++) {
+        any = any || s->lanes[q].due;
+        wanted = wanted || (s->lanes[q].due && s->lanes[q].row->z);
     }
-    const double *rows = wanted ? numerators(s, g) : NULL;
-    for (size_t q = 0; any && q < n; q++) {
-        if (!lanes[q].due)
+    bool gradient = wanted && !s->e.features->A, again = s->e.top != g + 1;
+    for (size_t q = 0; q < s->n && !again; q++)
+        again = s->lanes[q].due && s->c[q] != s->top_c[q];
+    if (gradient && again)
+        run_top(s, g);
+    const double *rows = wanted ? hop_evaluation_numerators(&s->e, g, gradient ? s->top_c : s->c) : NULL;
+    for (size_t q = 0; any && q < s->n; q++) {
+        lane *at = &s->lanes[q];
+        if (!at->due)
             continue;
-        answer_lane(s, g, q, &lanes[q], rows);
-        lanes[q].due = false;
-        lanes[q].open = lanes[q].open && !lanes[q].row->met;
+        answer_lane(s, g, q, rows);
+        at->due = false;
+        at->open = at->open && !at->row->met;
     }
 }
 
 /* Look at degree g of every open lane; those whose certificate is small enough become due. */
-static void look(sweep *s, unsigned g, lane *lanes, size_t n)
+static void look(group *s, unsigned g)
 {
-    for (size_t q = 0; q < n; q++) {
-        lane *at = &lanes[q];
-        hop_truncation truncation;
-        double D, b;
-        if (!at->open || g > at->row->degree_cap)
+    for (size_t q = 0; q < s->n; q++) {
+        lane *at = &s->lanes[q];
+        const double *c;
+        s->c[q] = NULL;
+        if (!looking(at, g))
             continue;
-        if (!certify(s, g, q, at, &truncation, &D, &b))
-            continue;
-        double ratio = (truncation.E + b) / truncation.D_low;
+        double limit = allowed(s, at), ratio = hop_min(expect_taylor(s, g, q), minimax_of(at, g, &c));
+        /* auto only notes a hopeless one, for last_try() */
+        if (ratio <= CLEARLY * limit || !at->row->predict) {
+            if (!judge(s, g, q))
+                continue;
+            ratio = at->verdict.ratio;
+            at->due = at->row->z ? ratio <= limit
+                                 : log(at->verdict.truncation.D_high / at->verdict.truncation.D_low) <= limit;
+        }
         if (ratio < at->best_ratio) {
             at->best_ratio = ratio;
             at->best_degree = g;
         }
-        double expected = at->row->z ? ratio * s->model->value.widest : log(truncation.D_high / truncation.D_low) / 2;
-        at->due = expected <= at->row->max_error;
     }
 }
 
-static void start_lanes(sweep *s, hop_al_row *rows, size_t n, lane *lanes)
+static void start(group *s, hop_al_row *const *rows, size_t n)
 {
-    memset(s->xi, 0, s->index->d * LANES * sizeof(double));
+    const hop_query *queries[HOP_LANES];
+    unsigned last = s->e.features->g_max + 1u;
+    s->n = n;
+    memset(s->c, 0, sizeof s->c);
     for (size_t q = 0; q < n; q++) {
-        const hop_query *query = rows[q].query;
-        for (size_t l = 0; l < s->index->d && query->usable; l++)
-            s->xi[l * LANES + q] = query->xi[l];
-        rows[q].met = false;
-        rows[q].degree = 0;
-        rows[q].bound = (double)INFINITY;
-        rows[q].sigma = (double)INFINITY;
-        lanes[q].row = &rows[q];
-        lanes[q].open = query->usable && query->s < 700 && rows[q].degree_cap > 0;
-        lanes[q].due = false;
-        lanes[q].best_degree = 0;
-        lanes[q].best_ratio = (double)INFINITY;
-        if (lanes[q].open)
-            hop_certificate_h(s->features->g_max, hop_max(query->T, 0), lanes[q].h);
+        hop_al_row *row = rows[q];
+        const hop_query *query = row->query;
+        lane *at = &s->lanes[q];
+        row->met = false;
+        row->f32 = s->e.f32;
+        row->minimax = false;
+        row->degree = 0;
+        row->bound = (double)INFINITY;
+        row->sigma = (double)INFINITY;
+        at->row = row;
+        at->open = query->usable && query->s < 700 && row->degree_cap > 0;
+        at->due = false;
+        at->best_degree = 0;
+        at->best_ratio = (double)INFINITY;
+        queries[q] = at->open ? query : NULL;
+        if (!at->open)
+            continue;
+        at->under = hop_evaluation_under(s->e.features, s->e.f32, row->degree_cap, query->s, s->least);
+        hop_certificate_h(row->degree_cap, hop_max(query->T, 0), at->h);
+        double term = 1, sum = 1; /* at most 2 HOP_DEGREE_MAX roundings of positive terms */
+        at->term[0] = at->partial[0] = 1;
+        for (unsigned k = 1; k <= last; k++) {
+            term *= query->s / (double)k;
+            sum += term;
+            at->term[k] = term * (1 + 0x1p-46);
+            at->partial[k] = sum * (1 + 0x1p-46);
+        }
     }
-    for (size_t q = 0; q < LANES; q++) {
-        s->monomials[q] = 1;
-        s->D[0][q] = 1;
-    }
-    s->highest = 0;
+    hop_evaluation_start(&s->e, queries, n);
 }
 
-static bool any_open(const lane *lanes, size_t n, unsigned g)
+static bool any_open(const group *s, unsigned g)
 {
-    for (size_t q = 0; q < n; q++)
-        if (lanes[q].open && g <= lanes[q].row->degree_cap)
+    for (size_t q = 0; q < s->n; q++)
+        if (looking(&s->lanes[q], g))
             return true;
     return false;
+}
+
+/* D_2 is there: the second moment, and whether it is worth going on. */
+static void measure(group *s)
+{
+    for (size_t q = 0; q < s->n; q++) {
+        lane *at = &s->lanes[q];
+        at->row->sigma = sqrt(hop_max(2 * s->e.D[2][q], 0));
+        if (at->open && at->row->predict && !promising(s, 1, at))
+            at->open = false;
+    }
 }
 
 /*
@@ -318,77 +395,145 @@ static bool any_open(const lane *lanes, size_t n, unsigned g)
  * auto sends to dense needs it only where it can still meet; a row that is refused gets the best bound that it could
  * have.
  */
-static void last_try(sweep *s, lane *lanes, size_t n)
+static void last_try(group *s)
 {
-    for (unsigned g = 1; g <= s->features->g_max; g++) {
+    for (unsigned g = 1; g <= s->e.highest; g++) {
         bool any = false;
-        for (size_t q = 0; q < n; q++) {
-            lane *at = &lanes[q];
+        for (size_t q = 0; q < s->n; q++) {
+            lane *at = &s->lanes[q];
             const hop_al_row *row = at->row;
             /* dev >= osc / 2; no bound is reported above the range, seen from its middle at best */
-            double at_least = row->z ? hop_min(at->best_ratio, 1) * s->model->value.range / 2 * (1 - 0x1p-20) : 0;
+            double at_least = row->z ? hop_min(at->best_ratio, 1) * s->e.model->value.range / 2 * (1 - 0x1p-20) : 0;
+            s->c[q] = NULL;
             at->due = !row->met && at->best_degree == g && row->degree != (int)g &&
-                      (row->best_effort || !row->predict || at_least <= row->max_error);
+                      (row->best_effort || !row->predict || at_least <= row->max_error) && judge(s, g, q);
             any = any || at->due;
         }
         if (any)
-            answer_due(s, g, lanes, n);
+            answer_due(s, g);
     }
 }
 
-static void run_lanes(sweep *s, hop_al_row *rows, size_t n)
+static void run(group *s, hop_al_row *const *rows, size_t n)
 {
-    lane lanes[LANES];
-    start_lanes(s, rows, n, lanes);
-    for (unsigned k = 1; k <= s->features->g_max + 1u && any_open(lanes, n, k - 1); k++) {
-        forward(s, k);
-        if (k > 1) {
-            look(s, k - 1, lanes, n);
-            answer_due(s, k - 1, lanes, n);
+    unsigned g_max = s->e.features->g_max;
+    start(s, rows, n);
+    hop_evaluation_extend(&s->e);
+    for (unsigned g = 1; any_open(s, g); g++) {
+        if (g % 2) {
+            /* T wants D_{g+1}: from the top degree, where it is likely to be wanted for the answer too */
+            bool likely = choose(s, g);
+            if (likely || g == g_max)
+                run_top(s, g);
+            else
+                hop_evaluation_extend(&s->e);
         }
-        for (size_t q = 0; k == 2 && q < n; q++) {
-            rows[q].sigma = sqrt(hop_max(2 * s->D[2][q], 0));
-            if (lanes[q].open && rows[q].predict && !promising(s, k - 1, &lanes[q]))
-                lanes[q].open = false;
-        }
-        if (k <= s->features->g_max && any_open(lanes, n, k))
-            extend(s, k);
-        else
+        look(s, g);
+        answer_due(s, g);
+        if (g == 1)
+            measure(s);
+        if (g == g_max)
             break;
+        if (s->e.highest == g && any_open(s, g + 1))
+            hop_evaluation_extend(&s->e);
     }
-    last_try(s, lanes, n);
+    last_try(s);
 }
 
-static void bind(sweep *s, const hop_model *model, const hop_features *features, void *workspace)
+/* A group of this form; hop_al_row's queries are all of one model. */
+static void open_group(group *s, const hop_model *model, const hop_features *features, hop_form form,
+                       const hop_al_row *row, void *workspace)
 {
-    s->model = model;
-    s->features = features;
-    s->index = &features->index;
-    s->kernels = hop_kernels_get();
-    lay_out(model, features, workspace, s);
+    hop_evaluation_init(&s->e, model, features, form, workspace);
+    s->least = hop_evaluation_least(model);
+    for (unsigned g = 1; g <= features->g_max; g++)
+        s->error[g] = hop_evaluation_rounding(features, s->e.f32, g, row->query->roundings);
+}
+
+/* Whether f32's rounding leaves a row nearly all of its max_error, at any degree up to its cap. */
+static bool f32_will_do(const hop_model *model, const hop_features *features, const hop_evaluation_error *error,
+                        double least, const hop_al_row *row)
+{
+    const hop_query *query = row->query;
+    if (!query->usable || !(query->s < 60))
+        return false;
+    double under = hop_evaluation_under(features, true, row->degree_cap, query->s, least);
+    double b = (error->D0 + error->N0 + (error->D1 + error->N1) * query->s) * exp(query->s) + 2 * under;
+    return isfinite(b) && b * (row->z ? model->value.widest : 1) <= F32_SHARE * row->max_error;
+}
+
+/* What f32 did not meet but f64 may. */
+static bool again(const hop_al_row *row)
+{
+    return !row->met && row->f32 && (!row->predict || row->bound <= F32_RETRY * row->max_error);
+}
+
+static void run_group(group *s, const hop_model *model, const hop_features *features, bool f32, hop_al_row *const *rows,
+                      size_t n, void *workspace)
+{
+    hop_form lanes = f32 ? HOP_LANES_F32 : HOP_LANES_F64, one = f32 ? HOP_ONE_F32 : HOP_ONE_F64;
+    bool single = (double)n <= ONE_BY_ONE * (double)hop_evaluation_lanes(features, lanes);
+    open_group(s, model, features, single ? one : lanes, rows[0], workspace);
+    for (size_t i = 0; i < n; i += single ? 1 : n)
+        run(s, rows + i, single ? 1 : n);
 }
 
 void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row *rows, size_t n, void *workspace)
 {
-    sweep s;
-    bind(&s, model, features, workspace);
-    for (size_t from = 0; from < n; from += LANES)
-        run_lanes(&s, rows + from, n - from < LANES ? n - from : LANES);
+    group s;
+    hop_al_row *waiting[HOP_LANES];
+    double least = hop_evaluation_least(model);
+    hop_evaluation_error error = hop_evaluation_rounding(features, true, features->g_max, rows[0].query->roundings);
+    for (int pass = 0; pass < 2; pass++) {
+        bool f32 = pass == 0;
+        size_t lanes = hop_evaluation_lanes(features, f32 ? HOP_LANES_F32 : HOP_LANES_F64), held = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (f32)
+                rows[i].f32 = lanes && f32_will_do(model, features, &error, least, &rows[i]);
+            if (f32 ? !rows[i].f32 : rows[i].f32 && !again(&rows[i]))
+                continue;
+            waiting[held++] = &rows[i];
+            if (held < lanes)
+                continue;
+            run_group(&s, model, features, f32, waiting, held, workspace);
+            held = 0;
+        }
+        if (held)
+            run_group(&s, model, features, f32, waiting, held, workspace);
+    }
+}
+
+void hop_al_run_form(const hop_model *model, const hop_features *features, hop_form form, hop_al_row *rows, size_t n,
+                     void *workspace)
+{
+    group s;
+    size_t lanes = hop_evaluation_lanes(features, form);
+    open_group(&s, model, features, form, rows, workspace);
+    for (size_t from = 0; from < n; from += lanes) {
+        hop_al_row *held[HOP_LANES];
+        size_t count = n - from < lanes ? n - from : lanes;
+        for (size_t q = 0; q < count; q++)
+            held[q] = &rows[from + q];
+        run(&s, held, count);
+    }
 }
 
 void hop_al_sigma(const hop_model *model, const hop_features *features, const hop_query *queries, size_t n,
                   void *workspace, double *sigma)
 {
-    sweep s;
-    lane lanes[LANES];
-    hop_al_row rows[LANES];
-    bind(&s, model, features, workspace);
-    for (size_t q = 0; q < n; q++)
-        rows[q] = (hop_al_row){.query = &queries[q], .degree_cap = 1};
-    start_lanes(&s, rows, n, lanes);
-    forward(&s, 1);
-    extend(&s, 1);
-    forward(&s, 2);
-    for (size_t q = 0; q < n; q++)
-        sigma[q] = lanes[q].open ? sqrt(hop_max(2 * s.D[2][q], 0)) : (double)INFINITY;
+    hop_evaluation e;
+    hop_evaluation_init(&e, model, features, HOP_LANES_F64, workspace);
+    for (size_t from = 0; from < n; from += e.lanes) {
+        const hop_query *held[HOP_LANES];
+        size_t count = n - from < e.lanes ? n - from : e.lanes;
+        for (size_t q = 0; q < count; q++) {
+            const hop_query *query = &queries[from + q];
+            held[q] = query->usable && query->s < 700 ? query : NULL;
+        }
+        hop_evaluation_start(&e, held, count);
+        hop_evaluation_extend(&e);
+        hop_evaluation_top(&e, 1, NULL);
+        for (size_t q = 0; q < count; q++)
+            sigma[from + q] = held[q] ? sqrt(hop_max(2 * e.D[2][q], 0)) : (double)INFINITY;
+    }
 }

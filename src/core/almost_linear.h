@@ -3,17 +3,18 @@
  *
  *     D_g = mean P_g(t_mu),  N_g = mean w_mu P_g(t_mu),  Z~ = mean(v) + N_g / D_g,  P_g(t) = sum_{k <= g} t^k / k!
  *
- * (Hu et al. 2024, Algorithm 1 with the corrected normaliser diag(1^T A).) HOP_LANES queries are evaluated side by
- * side; each stops at the first degree whose certificate meets what it was asked for. A lane's numbers do not depend
- * on its neighbours. Where values are the keys the numerator is the gradient of D_{g+1} by a forward and a reverse
- * sweep, else a matrix product with A.
+ * (Hu et al. 2024, Algorithm 1 with the corrected normaliser diag(1^T A).) A row stops at the first degree whose
+ * certificate meets what it was asked for: T, with Taylor's polynomial, or W, with the one of minimax.h.
+ *
+ * Rows whose max_error leaves room for f32's rounding are evaluated in f32, as many side by side as a vector holds; the
+ * others, and those that f32 then misses narrowly, in f64. Few rows go one by one. So a row's last bits depend on
+ * the rows it came with, within its bound; a lane's numbers do not depend on its neighbours' numbers.
  */
 #ifndef HOP_ALMOST_LINEAR_H
 #define HOP_ALMOST_LINEAR_H
 
 #include "core/certificate.h"
-#include "core/moments.h"
-#include "core/query.h"
+#include "core/evaluation.h"
 
 /* What a row asks for and gets. */
 typedef struct hop_al_row {
@@ -28,16 +29,22 @@ typedef struct hop_al_row {
 
     /* Out */
     bool met;
+    bool f32;                     /* evaluated in f32 */
+    bool minimax;                 /* certificate W, and its polynomial; else T */
     int degree;                   /* of the answer; 0: there is none */
     double bound;                 /* of z, or of log D; INFINITY where no degree had one, or auto did not look */
     double sigma;                 /* (mean t^2)^{1/2}, an estimate */
     double log_D_low, log_D_high; /* enclose log mean exp(t_mu), at the answer's degree */
 } hop_al_row;
 
-size_t hop_al_workspace_bytes(const hop_features *features); /* 0: the sizes overflow */
+size_t hop_al_workspace_bytes(const hop_model *model, const hop_features *features);
 
-/* Answer n rows. Cost: about 4 C(d+g+1, g+1) f64 flops a row (values = keys), for g the highest degree reached. */
+/* Answer n rows. Cost: about 4 C(d+g+1, g+1) flops a row (values = keys), for g the highest degree reached. */
 void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row *rows, size_t n, void *workspace);
+
+/* The same in one form alone, whatever it is good for: n > 0 rows. hop_evaluation_lanes() must not be 0. */
+void hop_al_run_form(const hop_model *model, const hop_features *features, hop_form form, hop_al_row *rows, size_t n,
+                     void *workspace);
 
 /*
  * Predicted E / D of degree g from the second moment and the radius of t: an estimate of the certificate, not a bound.
@@ -45,7 +52,7 @@ void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row
  */
 double hop_al_predict(unsigned g, double sigma, double T_abs, double h);
 
-/* sigma = (mean t^2)^{1/2} of n <= HOP_LANES queries, from the moments of degree 2. */
+/* sigma = (mean t^2)^{1/2} of n queries, from the moments of degree 2. */
 void hop_al_sigma(const hop_model *model, const hop_features *features, const hop_query *queries, size_t n,
                   void *workspace, double *sigma);
 

@@ -92,3 +92,19 @@ bool hop_certificate_taylor(const hop_partial *partial, hop_truncation *out)
     out->D_high = hop_min(hop_up(D_g_high + E), exp(partial->T) * (1 + 0x1p-50));
     return partial->D > 0 && isfinite(E) && out->D_low > 0 && isfinite(out->D_low);
 }
+
+bool hop_certificate_minimax(const hop_weighted *weighted, hop_truncation *out)
+{
+    double eps = weighted->eps, slack = 0x1p-45 * (fabs(weighted->D) + weighted->D_error);
+    double low = weighted->first - weighted->first_error;
+    /* With S = mean e^t: |D - S| <= eps (S - mean t), solved for S on either side; S >= e^{mean t} is Jensen's. */
+    double D_low = hop_max(exp(low) * (1 - 0x1p-50),
+                           (weighted->D - weighted->D_error + eps * low - slack - 0x1p-45 * fabs(low)) / (1 + eps));
+    double above = (weighted->D + weighted->D_error - eps * low + slack + 0x1p-45 * fabs(low)) / (1 - eps);
+    out->D_high = hop_min(above * (1 + 0x1p-50), exp(weighted->T) * (1 + 0x1p-50));
+    out->D_low = D_low;
+    /* mean |e| / S <= eps (1 - mean t / S) */
+    double mean = 1 - low / (low < 0 ? D_low : out->D_high);
+    out->E = hop_up(eps * mean * (1 + 0x1p-48) * D_low);
+    return weighted->D > 0 && eps < 1 && isfinite(out->E) && D_low > 0 && isfinite(D_low);
+}

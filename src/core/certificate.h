@@ -50,7 +50,7 @@ typedef struct hop_partial {
 } hop_partial;
 
 typedef struct hop_truncation {
-    double E;             /* >= mean |e^t - P_g(t)| */
+    double E;             /* E / D_low >= mean |e^t - p(t)| / mean e^t, p the polynomial in use */
     double D_low, D_high; /* enclose mean e^t; D_low > 0 */
 } hop_truncation;
 
@@ -58,5 +58,16 @@ typedef struct hop_truncation {
  * Certificate T for odd and even degrees. false: this degree has no bound (D <= 0, or E not finite, or D_low <= 0).
  */
 bool hop_certificate_taylor(const hop_partial *partial, hop_truncation *out);
+
+/* What is known where |p(t) - e^t| <= eps (e^t - t) for every exponent (minimax.h). */
+typedef struct hop_weighted {
+    double eps;                /* < 1 */
+    double D, D_error;         /* computed mean p(t_mu) and its error */
+    double first, first_error; /* mean t_mu */
+    double T;                  /* >= max t_mu */
+} hop_weighted;
+
+/* Certificate W: any degree, no further moment. false as above. Rounding: D_error = gamma sum_k |c_k| s^k / k!. */
+bool hop_certificate_minimax(const hop_weighted *weighted, hop_truncation *out);
 
 #endif

@@ -24,7 +24,7 @@ static size_t lay_out(const hop_model *model, const hop_features *features, size
     size_t queries = hop_carve(&used, batch, sizeof(hop_query *));
     size_t sums = hop_carve(&used, batch, sizeof(hop_dense_sums));
     size_t dense = hop_carve(&used, hop_dense_workspace_bytes(model), 1);
-    size_t al = hop_carve(&used, features ? hop_al_workspace_bytes(features) : 0, 1);
+    size_t al = hop_carve(&used, features ? hop_al_workspace_bytes(model, features) : 0, 1);
     if (out) {
         out->chunk = chunk;
         out->rows = (hop_row *)(block + rows);

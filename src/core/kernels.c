@@ -21,17 +21,28 @@ static const isa isas[] = {
 #if defined(__x86_64__)
     {&hop_kernels_avx2, hop_cpu_runs_avx2},
     {&hop_kernels_avx512, hop_cpu_runs_avx512},
+#define ISA_NAMES "auto, reference, avx2, avx512"
+#elif defined(__aarch64__)
+    {&hop_kernels_neon, NULL},
+#define ISA_NAMES "auto, reference, neon"
+#else
+#define ISA_NAMES "auto, reference"
 #endif
 };
 enum { ISAS = sizeof isas / sizeof *isas };
 
 static _Atomic(const hop_kernels *) in_use; /* NULL: not chosen yet. The tables themselves never change. */
 
+static bool runs(const isa *candidate)
+{
+    return !candidate->runs || candidate->runs();
+}
+
 static const hop_kernels *best(void)
 {
     const hop_kernels *kernels = isas[0].kernels;
     for (size_t i = 1; i < ISAS; i++)
-        if (isas[i].runs())
+        if (runs(&isas[i]))
             kernels = isas[i].kernels;
     return kernels;
 }
@@ -47,13 +58,12 @@ hop_status hop_isa_choose(const char *name, hop_error *error)
     for (size_t i = 0; i < ISAS; i++) {
         if (strcmp(name, isas[i].kernels->isa))
             continue;
-        if (isas[i].runs && !isas[i].runs())
+        if (!runs(&isas[i]))
             return hop_fail(error, HOP_E_UNKNOWN, "this machine cannot run the %s kernels", name);
         atomic_store_explicit(&in_use, isas[i].kernels, memory_order_release);
         return HOP_OK;
     }
-    return hop_fail(error, HOP_E_UNKNOWN, "no kernels are called \"%.40s\"; there are auto, reference, avx2, avx512",
-                    name);
+    return hop_fail(error, HOP_E_UNKNOWN, "no kernels are called \"%.40s\"; there are " ISA_NAMES, name);
 }
 
 /* Threads that meet here at first use choose the same table, so it does not matter whose store is last. */

@@ -13,10 +13,13 @@
 #include <stddef.h>
 
 enum {
-    HOP_PANEL = 64,   /* memories of one panel */
-    HOP_COLUMNS = 16, /* value rows of a panel are padded to a multiple of this many f32 (and f64) */
-    HOP_LANES = 8,    /* queries evaluated side by side by the almost-linear retriever */
-    HOP_DEPTH = 64,   /* most roundings within a panel on the way of one weight or product into N or D */
+    HOP_PANEL = 64,        /* memories of one panel */
+    HOP_COLUMNS = 16,      /* value rows of a panel are padded to a multiple of this many f32 (and f64) */
+    HOP_LANES = 16,        /* most queries that the almost-linear retriever evaluates side by side */
+    HOP_LANE_BYTES = 64,   /* most bytes that one number of all lanes takes */
+    HOP_SWEEP_PAD = 32,    /* numbers behind each array of a single query's sweep */
+    HOP_SWEEP_DEPTH = 114, /* most roundings in the sweep's own precision on the way of one term into a sum */
+    HOP_DEPTH = 64,        /* most roundings within a panel on the way of one weight or product into N or D */
 };
 
 /*
@@ -61,7 +64,7 @@ typedef struct hop_panel_f64 {
 } hop_panel_f64;
 
 /*
- * The monomials of a degree k >= 2 over their cofactors of degree k-1 (multiindex.h): cofactor b lies in the block v
+ * The monomials of a degree k >= 1 over their cofactors of degree k-1 (multiindex.h): cofactor b lies in the block v
  * with offset[v] <= b < offset[v + 1], and its product with variable i <= v is monomial lead[i] + b.
  */
 typedef struct hop_degree {
@@ -69,6 +72,42 @@ typedef struct hop_degree {
     const size_t *offset; /* d + 1, of degree k-1 */
     const size_t *lead;   /* d */
 } hop_degree;
+
+/*
+ * One degree k >= 1 of the sweeps of almost_linear.c, in one precision ("real": f32 or f64), for `lanes` queries side by
+ * side or for one (lanes = 1). Arrays hold `lanes` reals an element and are 64-byte aligned; a and self are plain reals,
+ * the same for all queries. b runs over the cofactors, i over the variables up to b's block.
+ *
+ *     extend:   out[lead[i] + b] = xi[i] m[b];                                  sums[0] += sum a[lead[i] + b] out[same]
+ *     top:      out[b] = weight self[b] + sum_i xi[i] a[lead[i] + b];           sums[i] += sum_b a[lead[i] + b] m[b]
+ *     reverse:  out[b] = weight self[b] + sum_i xi[i] next[lead[i] + b];        sums[i] += sum_b next[lead[i] + b] m[b]
+ *
+ * Products and fused operations round once; out takes d + 2 of them at most, in any order. A term of a sum takes
+ * HOP_SWEEP_DEPTH at most in real, and then f64 additions, fewer than terms. Nothing is assumed of what underflows
+ * beyond 2^-150 (f32) an operation.
+ *
+ * A single query's arrays (and a, self) may be read HOP_SWEEP_PAD reals behind their last, and m, out, next be written
+ * there: what is read there must be finite, and zero behind m. What is written behind out is finite if its inputs are.
+ */
+typedef struct hop_sweep {
+    hop_degree degree;
+    const void *xi;     /* [d] */
+    const void *m;      /* [monomials of degree k-1] */
+    const void *a;      /* coefficients of degree k; not read by reverse */
+    const void *next;   /* [monomials of degree k]; read by reverse alone */
+    const void *self;   /* coefficients of degree k-1; not read by extend */
+    const void *weight; /* [1]; not read by extend */
+    void *out;
+    double *sums;  /* lanes f64 an element */
+    void *scratch; /* [d], of top and reverse */
+} hop_sweep;
+
+typedef struct hop_sweeps {
+    size_t lanes, real_bytes; /* lanes <= HOP_LANES, lanes real_bytes <= HOP_LANE_BYTES */
+    void (*extend)(const hop_sweep *sweep);
+    void (*top)(const hop_sweep *sweep);
+    void (*reverse)(const hop_sweep *sweep);
+} hop_sweeps;
 
 typedef struct hop_kernels {
     const char *isa;
@@ -87,28 +126,16 @@ typedef struct hop_kernels {
     /* scores[q * HOP_PANEL + m] = t as above, for m < count; the rest undefined. */
     void (*scores_f64)(const hop_panel_f64 *panel, double *scores);
 
-    /*
-     * Sweeps over one degree for HOP_LANES queries side by side: xi, m, out, next, sums are arrays of HOP_LANES
-     * numbers an element, 64-byte aligned; a and self are plain numbers, the same for all lanes. b runs over the
-     * cofactors, i over the variables up to b's block. A term is one multiplication and one addition (fused or not),
-     * in any order.
-     *
-     * lanes_extend:   out[lead[i] + b] = xi[i] m[b]
-     * lanes_sums:     sums[i] = sum_b a[lead[i] + b] m[b]
-     * lanes_adjoint:  out[b] = self[b] + sum_i xi[i] a[lead[i] + b]
-     * lanes_reverse:  out[b] = self[b] + sum_i xi[i] next[lead[i] + b];   sums[i] += sum_b next[lead[i] + b] m[b]
-     */
-    void (*lanes_extend)(const hop_degree *degree, const double *xi, const double *m, double *out);
-    void (*lanes_sums)(const hop_degree *degree, const double *a, const double *m, double *sums);
-    void (*lanes_adjoint)(const hop_degree *degree, const double *xi, const double *self, const double *a, double *out);
-    void (*lanes_reverse)(const hop_degree *degree, const double *xi, const double *self, const double *next,
-                          const double *m, double *out, double *sums);
+    /* By precision and form: side by side, and a single query. */
+    hop_sweeps lanes_f32, lanes_f64, one_f32, one_f64;
 } hop_kernels;
 
 /* One table a machine. A table other than the reference may be used only where cpu.h says so. */
 extern const hop_kernels hop_kernels_reference;
 #if defined(__x86_64__)
 extern const hop_kernels hop_kernels_avx2, hop_kernels_avx512;
+#elif defined(__aarch64__)
+extern const hop_kernels hop_kernels_neon; /* runs on every machine of the family */
 #endif
 
 /* The kernels in use: chosen by hop_isa_choose(), or at first use. Safe from any thread. */

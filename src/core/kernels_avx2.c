@@ -96,6 +96,7 @@ static inline void totals_add_f32(size_t n, const vec_f32 *v, double *D)
 #define SIMD_NAME(x) x##_f32
 #define SIMD_WIDTH 8
 #define SIMD_SLOTS 2
+#define SIMD_TERMS 4
 #include "core/kernels_simd.h"
 
 /* ---- f64 ------------------------------------------------------------------------------------------------- */
@@ -181,6 +182,7 @@ static inline void totals_add_f64(size_t n, const vec_f64 *v, double *D)
 #define SIMD_WIDTH 4
 #define SIMD_SLOTS 2
 #define SIMD_LANES
+#define SIMD_TERMS 4
 #include "core/kernels_simd.h"
 
 const hop_kernels hop_kernels_avx2 = {
@@ -191,8 +193,8 @@ const hop_kernels hop_kernels_avx2 = {
     .max_f32 = top_f32,
     .max_f64 = top_f64,
     .scores_f64 = scores_f64,
-    .lanes_extend = lanes_extend,
-    .lanes_sums = lanes_sums,
-    .lanes_adjoint = lanes_adjoint,
-    .lanes_reverse = lanes_reverse,
+    .lanes_f32 = SWEEPS_LANES(f32, float),
+    .lanes_f64 = SWEEPS_LANES(f64, double),
+    .one_f32 = SWEEPS_ONE(f32, float),
+    .one_f64 = SWEEPS_ONE(f64, double),
 };

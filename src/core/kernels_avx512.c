@@ -181,8 +181,8 @@ const hop_kernels hop_kernels_avx512 = {
     .max_f32 = top_f32,
     .max_f64 = top_f64,
     .scores_f64 = scores_f64,
-    .lanes_extend = lanes_extend,
-    .lanes_sums = lanes_sums,
-    .lanes_adjoint = lanes_adjoint,
-    .lanes_reverse = lanes_reverse,
+    .lanes_f32 = SWEEPS_LANES(f32, float),
+    .lanes_f64 = SWEEPS_LANES(f64, double),
+    .one_f32 = SWEEPS_ONE(f32, float),
+    .one_f64 = SWEEPS_ONE(f64, double),
 };

@@ -1,184 +1,293 @@
 /*
- * kernels_lanes.h - the sweeps over a degree's monomials, f64, HOP_LANES queries side by side: the part of the shape of
- * kernels_simd.h that the almost-linear retriever runs on. Included by that file once a machine.
+ * kernels_lanes.h - the sweeps over a degree's monomials (hop_sweep): the part of the shape of kernels_simd.h that the
+ * almost-linear retriever runs on. Included by that file once a machine and precision.
  *
- * LANE_VECTORS vectors hold the lanes. Sums take LANE_TERMS variables at a time, so that a cofactor is loaded once for
- * all of them; the ragged start of such a group, where not all of its variables reach, goes one variable at a time.
+ * Side by side, a vector holds one number of SIMD_WIDTH queries; of a single query it holds SIMD_WIDTH cofactors. Either
+ * way a pass takes some variables at a time over a run of cofactors, and each coefficient it loads serves the sum of its
+ * variable, kept in a register, and the adjoint of its cofactor. Runs are short enough that monomials and adjoints stay
+ * in the first cache while all variables pass over them, and that sums leave for f64 within HOP_SWEEP_DEPTH roundings.
+ *
+ * Side by side the cofactors of one block are taken together, which go with the same variables. Alone they are taken a
+ * vector at a time wherever blocks begin, the first vector of a variable without the lanes that it does not reach.
  */
-enum { LANE_VECTORS = HOP_LANES / SIMD_WIDTH, LANE_TERMS = 4, LANE_CHAINS = 4 };
+#ifndef HOP_SWEEP_ONCE
+#define HOP_SWEEP_ONCE
+enum { SWEEP_RUN = 96 };
+_Static_assert((int)SWEEP_RUN + 2 + 15 <= (int)HOP_SWEEP_DEPTH, "a run, four chains and a vector's lanes");
+#define SWEEPS_LANES(type, real)                                                                                       \
+    {                                                                                                                  \
+        .lanes = sizeof(vec_##type) / sizeof(real), .real_bytes = sizeof(real), .extend = lanes_extend_##type,         \
+        .top = lanes_top_##type, .reverse = lanes_reverse_##type                                                       \
+    }
+#define SWEEPS_ONE(type, real)                                                                                         \
+    {                                                                                                                  \
+        .lanes = 1, .real_bytes = sizeof(real), .extend = one_extend_##type, .top = one_top_##type,                    \
+        .reverse = one_reverse_##type                                                                                  \
+    }
+#endif
 
-typedef struct lanes_vec {
-    SIMD_NAME(vec) v[LANE_VECTORS];
-} lanes_vec;
+#ifndef SIMD_TERMS
+#define SIMD_TERMS 8 /* variables of a pass; twice as many registers, and a few */
+#endif
 
-SIMD_INLINE lanes_vec lanes_load(const double *at)
+SIMD_INLINE void SIMD_NAME(sweep_add)(SIMD_NAME(vec) v, double *sums)
 {
-    lanes_vec x;
-    SIMD_UNROLL
-    for (size_t v = 0; v < LANE_VECTORS; v++)
-        x.v[v] = SIMD_NAME(load)(at + v * SIMD_WIDTH);
-    return x;
+    SIMD_REAL lanes[SIMD_WIDTH];
+    SIMD_NAME(store)(lanes, v);
+    SIMD_NAME(widen_add)(lanes, SIMD_WIDTH, sums);
 }
 
-SIMD_INLINE lanes_vec lanes_splat(const double *at)
-{
-    lanes_vec x;
-    SIMD_UNROLL
-    for (size_t v = 0; v < LANE_VECTORS; v++)
-        x.v[v] = SIMD_NAME(splat)(at);
-    return x;
-}
+/* ---- side by side --------------------------------------------------------------------------------------------- */
 
-SIMD_INLINE lanes_vec lanes_zero(void)
+static void SIMD_NAME(lanes_extend)(const hop_sweep *s)
 {
-    lanes_vec x;
-    SIMD_UNROLL
-    for (size_t v = 0; v < LANE_VECTORS; v++)
-        x.v[v] = SIMD_NAME(zero)();
-    return x;
-}
-
-SIMD_INLINE void lanes_store(double *at, lanes_vec x)
-{
-    SIMD_UNROLL
-    for (size_t v = 0; v < LANE_VECTORS; v++)
-        SIMD_NAME(store)(at + v * SIMD_WIDTH, x.v[v]);
-}
-
-SIMD_INLINE lanes_vec lanes_add(lanes_vec a, lanes_vec b)
-{
-    SIMD_UNROLL
-    for (size_t v = 0; v < LANE_VECTORS; v++)
-        a.v[v] = a.v[v] + b.v[v];
-    return a;
-}
-
-SIMD_INLINE lanes_vec lanes_mul(lanes_vec a, lanes_vec b)
-{
-    SIMD_UNROLL
-    for (size_t v = 0; v < LANE_VECTORS; v++)
-        a.v[v] = a.v[v] * b.v[v];
-    return a;
-}
-
-/* a b + c */
-SIMD_INLINE lanes_vec lanes_fma(lanes_vec a, lanes_vec b, lanes_vec c)
-{
-    SIMD_UNROLL
-    for (size_t v = 0; v < LANE_VECTORS; v++)
-        c.v[v] = SIMD_NAME(fma)(a.v[v], b.v[v], c.v[v]);
-    return c;
-}
-
-static void lanes_extend(const hop_degree *degree, const double *xi, const double *m, double *out)
-{
+    enum { CHAINS = 4, W = SIMD_WIDTH };
+    const hop_degree *degree = &s->degree;
     size_t end = degree->offset[degree->d];
     for (size_t i = 0; i < degree->d; i++) {
-        lanes_vec x = lanes_load(xi + i * HOP_LANES);
-        double *to = out + degree->lead[i] * HOP_LANES;
-        for (size_t b = degree->offset[i]; b < end; b++)
-            lanes_store(to + b * HOP_LANES, lanes_mul(x, lanes_load(m + b * HOP_LANES)));
-    }
-}
-
-/* sum_b a[b] m[b], from <= b < end */
-SIMD_INLINE lanes_vec lanes_dot(size_t from, size_t end, const double *a, const double *m)
-{
-    lanes_vec chain[LANE_CHAINS];
-    SIMD_UNROLL
-    for (size_t c = 0; c < LANE_CHAINS; c++)
-        chain[c] = lanes_zero();
-    for (; from + LANE_CHAINS <= end; from += LANE_CHAINS) {
-        SIMD_UNROLL
-        for (size_t c = 0; c < LANE_CHAINS; c++)
-            chain[c] = lanes_fma(lanes_splat(a + from + c), lanes_load(m + (from + c) * HOP_LANES), chain[c]);
-    }
-    for (; from < end; from++)
-        chain[0] = lanes_fma(lanes_splat(a + from), lanes_load(m + from * HOP_LANES), chain[0]);
-    return lanes_add(lanes_add(chain[0], chain[2]), lanes_add(chain[1], chain[3]));
-}
-
-static void lanes_sums(const hop_degree *degree, const double *a, const double *m, double *sums)
-{
-    size_t d = degree->d, end = degree->offset[d], i = 0;
-    for (; i + LANE_TERMS <= d; i += LANE_TERMS) {
-        size_t full = degree->offset[i + LANE_TERMS - 1];
-        const double *row[LANE_TERMS];
-        lanes_vec sum[LANE_TERMS];
-        SIMD_UNROLL
-        for (size_t c = 0; c < LANE_TERMS; c++) {
-            row[c] = a + degree->lead[i + c];
-            sum[c] = lanes_dot(degree->offset[i + c], full, row[c], m);
-        }
-        for (size_t b = full; b < end; b++) {
-            lanes_vec factor = lanes_load(m + b * HOP_LANES);
+        SIMD_NAME(vec) x = SIMD_NAME(load)((const SIMD_REAL *)s->xi + i * W);
+        for (size_t from = degree->offset[i]; from < end; from += CHAINS * SWEEP_RUN) {
+            size_t n = end - from < CHAINS * SWEEP_RUN ? end - from : CHAINS * SWEEP_RUN, b = 0;
+            const SIMD_REAL *m = (const SIMD_REAL *)s->m + from * W;
+            const SIMD_REAL *a = (const SIMD_REAL *)s->a + degree->lead[i] + from;
+            SIMD_REAL *out = (SIMD_REAL *)s->out + (degree->lead[i] + from) * W;
+            SIMD_NAME(vec) chain[CHAINS];
             SIMD_UNROLL
-            for (size_t c = 0; c < LANE_TERMS; c++)
-                sum[c] = lanes_fma(lanes_splat(row[c] + b), factor, sum[c]);
+            for (size_t c = 0; c < CHAINS; c++)
+                chain[c] = SIMD_NAME(zero)();
+            for (; b + CHAINS <= n; b += CHAINS) {
+                SIMD_UNROLL
+                for (size_t c = 0; c < CHAINS; c++) {
+                    SIMD_NAME(vec) y = x * SIMD_NAME(load)(m + (b + c) * W);
+                    SIMD_NAME(store)(out + (b + c) * W, y);
+                    chain[c] = SIMD_NAME(fma)(SIMD_NAME(splat)(a + b + c), y, chain[c]);
+                }
+            }
+            for (; b < n; b++) {
+                SIMD_NAME(vec) y = x * SIMD_NAME(load)(m + b * W);
+                SIMD_NAME(store)(out + b * W, y);
+                chain[0] = SIMD_NAME(fma)(SIMD_NAME(splat)(a + b), y, chain[0]);
+            }
+            SIMD_NAME(sweep_add)((chain[0] + chain[1]) + (chain[2] + chain[3]), s->sums);
         }
-        SIMD_UNROLL
-        for (size_t c = 0; c < LANE_TERMS; c++)
-            lanes_store(sums + (i + c) * HOP_LANES, sum[c]);
     }
-    for (; i < d; i++)
-        lanes_store(sums + i * HOP_LANES, lanes_dot(degree->offset[i], end, a + degree->lead[i], m));
 }
 
-/* count cofactors from b on, all with variables 0..v: lanes_adjoint of them, sums in registers. */
-SIMD_INLINE void lanes_adjoint_some(size_t count, const hop_degree *degree, size_t v, size_t b, const double *xi,
-                                    const double *self, const double *a, double *out)
+/*
+ * `count` variables from i on over the cofactors from..to-1, which all of them reach. direct: from a, else from next.
+ * first: the adjoints start here, from self. run: the sums of this run, [d].
+ */
+SIMD_INLINE void SIMD_NAME(lanes_pass)(size_t count, bool direct, bool first, const hop_sweep *s, size_t i, size_t from,
+                                       size_t to, SIMD_REAL *run)
 {
-    lanes_vec sum[LANE_TERMS];
+    enum { W = SIMD_WIDTH };
+    const SIMD_REAL *row[SIMD_TERMS], *m = s->m, *self = s->self;
+    SIMD_REAL *out = s->out;
+    SIMD_NAME(vec) x[SIMD_TERMS], sum[SIMD_TERMS], weight = SIMD_NAME(load)(s->weight);
+    SIMD_UNROLL
+    for (size_t c = 0; c < count; c++) {
+        size_t lead = s->degree.lead[i + c];
+        row[c] = direct ? (const SIMD_REAL *)s->a + lead : (const SIMD_REAL *)s->next + lead * W;
+        x[c] = SIMD_NAME(load)((const SIMD_REAL *)s->xi + (i + c) * W);
+        sum[c] = SIMD_NAME(load)(run + (i + c) * W);
+    }
+    for (size_t b = from; b < to; b++) {
+        SIMD_NAME(vec) factor = SIMD_NAME(load)(m + b * W);
+        SIMD_NAME(vec) adjoint;
+        if (first)
+            adjoint = weight * SIMD_NAME(splat)(self + b);
+        else
+            adjoint = SIMD_NAME(load)(out + b * W);
+        SIMD_UNROLL
+        for (size_t c = 0; c < count; c++) {
+            SIMD_NAME(vec) v = direct ? SIMD_NAME(splat)(row[c] + b) : SIMD_NAME(load)(row[c] + b * W);
+            SIMD_IN_REGISTER(v);
+            sum[c] = SIMD_NAME(fma)(v, factor, sum[c]);
+            adjoint = SIMD_NAME(fma)(v, x[c], adjoint);
+        }
+        SIMD_NAME(store)(out + b * W, adjoint);
+    }
     SIMD_UNROLL
     for (size_t c = 0; c < count; c++)
-        sum[c] = lanes_splat(self + b + c);
-    for (size_t i = 0; i <= v; i++) {
-        lanes_vec x = lanes_load(xi + i * HOP_LANES);
-        const double *row = a + degree->lead[i] + b;
-        SIMD_UNROLL
-        for (size_t c = 0; c < count; c++)
-            sum[c] = lanes_fma(x, lanes_splat(row + c), sum[c]);
-    }
-    SIMD_UNROLL
-    for (size_t c = 0; c < count; c++)
-        lanes_store(out + (b + c) * HOP_LANES, sum[c]);
+        SIMD_NAME(store)(run + (i + c) * W, sum[c]);
 }
 
-static void lanes_adjoint(const hop_degree *degree, const double *xi, const double *self, const double *a, double *out)
+/* lanes_pass for a count that is known only here: 1..SIMD_TERMS. */
+SIMD_INLINE void SIMD_NAME(lanes_some)(size_t count, bool direct, bool first, const hop_sweep *s, size_t i, size_t from,
+                                       size_t to, SIMD_REAL *run)
 {
-    for (size_t v = 0; v < degree->d; v++) {
-        size_t b = degree->offset[v], end = degree->offset[v + 1];
-        for (; b + LANE_TERMS <= end; b += LANE_TERMS)
-            lanes_adjoint_some(LANE_TERMS, degree, v, b, xi, self, a, out);
-        for (; b < end; b++)
-            lanes_adjoint_some(1, degree, v, b, xi, self, a, out);
+    switch (count) {
+    case 1:
+        SIMD_NAME(lanes_pass)(1, direct, first, s, i, from, to, run);
+        break;
+    case 2:
+        SIMD_NAME(lanes_pass)(2, direct, first, s, i, from, to, run);
+        break;
+    case 3:
+        SIMD_NAME(lanes_pass)(3, direct, first, s, i, from, to, run);
+        break;
+#if SIMD_TERMS == 8
+    case 4:
+        SIMD_NAME(lanes_pass)(4, direct, first, s, i, from, to, run);
+        break;
+    case 5:
+        SIMD_NAME(lanes_pass)(5, direct, first, s, i, from, to, run);
+        break;
+    case 6:
+        SIMD_NAME(lanes_pass)(6, direct, first, s, i, from, to, run);
+        break;
+    case 7:
+        SIMD_NAME(lanes_pass)(7, direct, first, s, i, from, to, run);
+        break;
+#endif
+    default:
+        SIMD_NAME(lanes_pass)(SIMD_TERMS, direct, first, s, i, from, to, run);
     }
 }
 
-static void lanes_reverse(const hop_degree *degree, const double *xi, const double *self, const double *next,
-                          const double *m, double *out, double *sums)
+/* Block v's cofactors go with the variables 0..v: as many at a time as registers hold. */
+SIMD_INLINE void SIMD_NAME(lanes_adjoin)(bool direct, const hop_sweep *s)
 {
-    size_t end = degree->offset[degree->d];
-    for (size_t b = 0; b < end; b++)
-        lanes_store(out + b * HOP_LANES, lanes_splat(self + b));
+    enum { W = SIMD_WIDTH };
+    const size_t *offset = s->degree.offset;
+    size_t d = s->degree.d, end = offset[d], v = 0;
+    SIMD_REAL *run = s->scratch;
+    for (size_t from = 0; from < end;) {
+        size_t stop = end - from < SWEEP_RUN ? end : from + SWEEP_RUN, reached = 0;
+        while (from < stop) {
+            while (offset[v + 1] <= from)
+                v++;
+            size_t to = offset[v + 1] < stop ? offset[v + 1] : stop;
+            for (; reached <= v; reached++)
+                SIMD_NAME(store)(run + reached * W, SIMD_NAME(zero)());
+            for (size_t i = 0; i <= v; i += SIMD_TERMS) {
+                size_t count = v + 1 - i < SIMD_TERMS ? v + 1 - i : SIMD_TERMS;
+                if (i == 0)
+                    SIMD_NAME(lanes_some)(count, direct, true, s, i, from, to, run);
+                else
+                    SIMD_NAME(lanes_some)(count, direct, false, s, i, from, to, run);
+            }
+            from = to;
+        }
+        SIMD_NAME(widen_add)(run, reached * W, s->sums);
+    }
+}
+
+static void SIMD_NAME(lanes_top)(const hop_sweep *s)
+{
+    SIMD_NAME(lanes_adjoin)(true, s);
+}
+
+static void SIMD_NAME(lanes_reverse)(const hop_sweep *s)
+{
+    SIMD_NAME(lanes_adjoin)(false, s);
+}
+
+/* ---- a single query ------------------------------------------------------------------------------------------- */
+
+static void SIMD_NAME(one_extend)(const hop_sweep *s)
+{
+    enum { CHAINS = 4, W = SIMD_WIDTH };
+    const hop_degree *degree = &s->degree;
+    size_t end = degree->offset[degree->d], all = degree->lead[degree->d - 1] + end;
+    const SIMD_REAL *m = s->m, *a = s->a;
+    SIMD_REAL *out = s->out;
+    /* What is written behind a variable's last cofactor is written again by the next variable. */
     for (size_t i = 0; i < degree->d; i++) {
-        lanes_vec x = lanes_load(xi + i * HOP_LANES), even = lanes_load(sums + i * HOP_LANES), odd = lanes_zero();
-        const double *from = next + degree->lead[i] * HOP_LANES;
-        size_t b = degree->offset[i];
-        for (; b + 2 <= end; b += 2) {
-            const double *at = from + b * HOP_LANES, *factor = m + b * HOP_LANES;
-            double *to = out + b * HOP_LANES;
-            lanes_vec first = lanes_load(at), second = lanes_load(at + HOP_LANES);
-            lanes_store(to, lanes_fma(x, first, lanes_load(to)));
-            lanes_store(to + HOP_LANES, lanes_fma(x, second, lanes_load(to + HOP_LANES)));
-            even = lanes_fma(first, lanes_load(factor), even);
-            odd = lanes_fma(second, lanes_load(factor + HOP_LANES), odd);
+        SIMD_NAME(vec) x = SIMD_NAME(splat)((const SIMD_REAL *)s->xi + i);
+        for (size_t b = degree->offset[i]; b < end; b += W)
+            SIMD_NAME(store)(out + degree->lead[i] + b, x * SIMD_NAME(load)(m + b));
+    }
+    for (size_t c = 0; c < HOP_SWEEP_PAD; c += W)
+        SIMD_NAME(store)(out + all + c, SIMD_NAME(zero)());
+    for (size_t from = 0; from < all; from += CHAINS * SWEEP_RUN * W) {
+        size_t n = all - from < CHAINS * SWEEP_RUN * W ? all - from : CHAINS * SWEEP_RUN * W, b = 0;
+        SIMD_NAME(vec) chain[CHAINS];
+        SIMD_UNROLL
+        for (size_t c = 0; c < CHAINS; c++)
+            chain[c] = SIMD_NAME(zero)();
+        for (; b + CHAINS * W <= n; b += CHAINS * W) {
+            SIMD_UNROLL
+            for (size_t c = 0; c < CHAINS; c++)
+                chain[c] = SIMD_NAME(fma)(SIMD_NAME(load)(a + from + b + c * W),
+                                          SIMD_NAME(load)(out + from + b + c * W), chain[c]);
         }
-        if (b < end) {
-            lanes_vec last = lanes_load(from + b * HOP_LANES);
-            lanes_store(out + b * HOP_LANES, lanes_fma(x, last, lanes_load(out + b * HOP_LANES)));
-            even = lanes_fma(last, lanes_load(m + b * HOP_LANES), even);
-        }
-        lanes_store(sums + i * HOP_LANES, lanes_add(even, odd));
+        for (; b < n; b += W)
+            chain[0] = SIMD_NAME(fma)(SIMD_NAME(load)(a + from + b), SIMD_NAME(load)(out + from + b), chain[0]);
+        chain[0] = (chain[0] + chain[1]) + (chain[2] + chain[3]);
+        SIMD_NAME(totals_add)(1, chain, s->sums);
     }
 }
+
+/*
+ * lanes_pass for one query: from and to are multiples of SIMD_WIDTH. masked: the variable (count is 1) reaches only
+ * the cofactors from offset[i] on.
+ */
+SIMD_INLINE void SIMD_NAME(one_pass)(size_t count, bool masked, const SIMD_REAL *rows, const hop_sweep *s, size_t i,
+                                     size_t from, size_t to)
+{
+    enum { W = SIMD_WIDTH };
+    const SIMD_REAL *row[4], *m = s->m;
+    SIMD_REAL *out = s->out;
+    SIMD_NAME(vec) x[4], sum[4];
+    SIMD_UNROLL
+    for (size_t c = 0; c < count; c++) {
+        row[c] = rows + s->degree.lead[i + c];
+        x[c] = SIMD_NAME(splat)((const SIMD_REAL *)s->xi + i + c);
+        sum[c] = SIMD_NAME(zero)();
+    }
+    for (size_t b = from; b < to; b += W) {
+        SIMD_NAME(vec) factor = SIMD_NAME(load)(m + b), adjoint = SIMD_NAME(load)(out + b);
+        SIMD_UNROLL
+        for (size_t c = 0; c < count; c++) {
+            SIMD_NAME(vec) v = SIMD_NAME(load)(row[c] + b);
+            if (masked)
+                v = SIMD_NAME(first_lanes)(SIMD_NAME(zero)(), (int)(s->degree.offset[i] - b), v);
+            sum[c] = SIMD_NAME(fma)(v, factor, sum[c]);
+            adjoint = SIMD_NAME(fma)(v, x[c], adjoint);
+        }
+        SIMD_NAME(store)(out + b, adjoint);
+    }
+    SIMD_NAME(totals_add)(count, sum, s->sums + i);
+}
+
+static void SIMD_NAME(one_adjoin)(const SIMD_REAL *rows, const hop_sweep *s)
+{
+    enum { W = SIMD_WIDTH, TERMS = 4 };
+    const hop_degree *degree = &s->degree;
+    size_t d = degree->d, end = degree->offset[d], last = (end + W - 1) / W * W;
+    SIMD_NAME(vec) weight = SIMD_NAME(splat)(s->weight);
+    for (size_t b = 0; b < last; b += W)
+        SIMD_NAME(store)((SIMD_REAL *)s->out + b, weight * SIMD_NAME(load)((const SIMD_REAL *)s->self + b));
+    for (size_t from = 0; from < last; from += SWEEP_RUN * W) {
+        size_t to = last - from < SWEEP_RUN * W ? last : from + SWEEP_RUN * W;
+        for (size_t i = 0; i < d && degree->offset[i] < to; i += TERMS) {
+            size_t full = i + TERMS <= d ? (degree->offset[i + TERMS - 1] + W - 1) / W * W : last;
+            full = full < from ? from : full > to ? to : full;
+            for (size_t j = i; j < i + TERMS && j < d && degree->offset[j] < full; j++) {
+                size_t at = degree->offset[j] / W * W, next = at + W;
+                if (at >= from)
+                    SIMD_NAME(one_pass)(1, true, rows, s, j, at, next);
+                at = at < from ? from : next;
+                if (at < full)
+                    SIMD_NAME(one_pass)(1, false, rows, s, j, at, full);
+            }
+            if (full < to)
+                SIMD_NAME(one_pass)(TERMS, false, rows, s, i, full, to);
+        }
+    }
+    for (size_t c = 0; c < HOP_SWEEP_PAD; c += W)
+        SIMD_NAME(store)((SIMD_REAL *)s->out + end + c, SIMD_NAME(zero)());
+}
+
+static void SIMD_NAME(one_top)(const hop_sweep *s)
+{
+    SIMD_NAME(one_adjoin)(s->a, s);
+}
+
+static void SIMD_NAME(one_reverse)(const hop_sweep *s)
+{
+    SIMD_NAME(one_adjoin)(s->next, s);
+}
+
+#undef SIMD_TERMS

@@ -90,55 +90,13 @@ static void scores_f64(const hop_panel_f64 *panel, double *scores)
             scores[q * HOP_PANEL + m] = score_f64(panel, q, m);
 }
 
-static void lanes_extend(const hop_degree *degree, const double *xi, const double *m, double *out)
-{
-    for (size_t i = 0; i < degree->d; i++)
-        for (size_t b = degree->offset[i]; b < degree->offset[degree->d]; b++)
-            for (size_t lane = 0; lane < HOP_LANES; lane++)
-                out[(degree->lead[i] + b) * HOP_LANES + lane] = xi[i * HOP_LANES + lane] * m[b * HOP_LANES + lane];
-}
+#define REF_REAL float
+#define REF_NAME(x) x##_f32
+#include "core/kernels_ref_sweeps.h"
 
-static void lanes_sums(const hop_degree *degree, const double *a, const double *m, double *sums)
-{
-    for (size_t i = 0; i < degree->d; i++) {
-        double *sum = sums + i * HOP_LANES;
-        memset(sum, 0, HOP_LANES * sizeof *sum);
-        for (size_t b = degree->offset[i]; b < degree->offset[degree->d]; b++)
-            for (size_t lane = 0; lane < HOP_LANES; lane++)
-                sum[lane] += a[degree->lead[i] + b] * m[b * HOP_LANES + lane];
-    }
-}
-
-static void lanes_fill(size_t n, const double *self, double *out)
-{
-    for (size_t b = 0; b < n; b++)
-        for (size_t lane = 0; lane < HOP_LANES; lane++)
-            out[b * HOP_LANES + lane] = self[b];
-}
-
-static void lanes_adjoint(const hop_degree *degree, const double *xi, const double *self, const double *a, double *out)
-{
-    lanes_fill(degree->offset[degree->d], self, out);
-    for (size_t i = 0; i < degree->d; i++)
-        for (size_t b = degree->offset[i]; b < degree->offset[degree->d]; b++)
-            for (size_t lane = 0; lane < HOP_LANES; lane++)
-                out[b * HOP_LANES + lane] += xi[i * HOP_LANES + lane] * a[degree->lead[i] + b];
-}
-
-static void lanes_reverse(const hop_degree *degree, const double *xi, const double *self, const double *next,
-                          const double *m, double *out, double *sums)
-{
-    lanes_fill(degree->offset[degree->d], self, out);
-    for (size_t i = 0; i < degree->d; i++) {
-        for (size_t b = degree->offset[i]; b < degree->offset[degree->d]; b++) {
-            const double *from = next + (degree->lead[i] + b) * HOP_LANES;
-            for (size_t lane = 0; lane < HOP_LANES; lane++) {
-                out[b * HOP_LANES + lane] += xi[i * HOP_LANES + lane] * from[lane];
-                sums[i * HOP_LANES + lane] += from[lane] * m[b * HOP_LANES + lane];
-            }
-        }
-    }
-}
+#define REF_REAL double
+#define REF_NAME(x) x##_f64
+#include "core/kernels_ref_sweeps.h"
 
 const hop_kernels hop_kernels_reference = {
     .isa = "reference",
@@ -148,8 +106,8 @@ const hop_kernels hop_kernels_reference = {
     .max_f32 = top_f32,
     .max_f64 = top_f64,
     .scores_f64 = scores_f64,
-    .lanes_extend = lanes_extend,
-    .lanes_sums = lanes_sums,
-    .lanes_adjoint = lanes_adjoint,
-    .lanes_reverse = lanes_reverse,
+    .lanes_f32 = REF_LANES(f32, float),
+    .lanes_f64 = REF_LANES(f64, double),
+    .one_f32 = REF_ONE(f32, float),
+    .one_f64 = REF_ONE(f64, double),
 };

@@ -380,9 +380,10 @@ static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
         SIMD_NAME(scores_tile)(panel, first, 1, scores);
 }
 
-#include "core/kernels_lanes.h"
 #undef SIMD_LANES
 #endif
+
+#include "core/kernels_lanes.h"
 
 #undef SIMD_REAL
 #undef SIMD_PANEL

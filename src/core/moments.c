@@ -6,6 +6,7 @@
 #include "core/moments.h"
 
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -41,7 +42,8 @@ size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree)
     uint64_t scalar = hop_rank(model->d, max_degree + 1), r = hop_rank(model->d, max_degree);
     size_t rows, cells, bytes;
     if (scalar > INT_MAX || !hop_mul_size((size_t)r, model->shared ? 0 : model->p, &rows) ||
-        !hop_add_size((size_t)scalar, rows, &cells) || !hop_mul_size(cells, sizeof(double), &bytes))
+        !hop_add_size((size_t)scalar + HOP_SWEEP_PAD, rows, &cells) || !hop_mul_size(cells, sizeof(double), &bytes) ||
+        !hop_add_size(bytes, ((size_t)scalar + HOP_SWEEP_PAD) * sizeof(float), &bytes))
         return SIZE_MAX;
     return bytes;
 }
@@ -81,7 +83,8 @@ size_t hop_features_bytes(const hop_features *features)
 {
     const hop_multiindex *index = &features->index;
     size_t rows = features->A ? index->start[features->g_max + 1] * features->p : 0;
-    return (index->start[features->g_max + 2] + rows) * sizeof(double);
+    size_t scalar = index->start[features->g_max + 2] + HOP_SWEEP_PAD;
+    return (scalar + rows) * sizeof(double) + (features->a_f32 ? scalar * sizeof(float) : 0);
 }
 
 unsigned hop_features_default_degree(const hop_model *model)
@@ -104,6 +107,7 @@ void hop_features_free(hop_features *features)
         return;
     hop_multiindex_fini(&features->index);
     hop_aligned_free(features->a);
+    hop_aligned_free(features->a_f32);
     hop_aligned_free(features->A);
     hop_aligned_free(features);
 }
@@ -333,6 +337,20 @@ static hop_status sum_all(build *b, hop_features *features, const hop_executor *
     return HOP_OK;
 }
 
+static hop_status narrow(hop_features *features, hop_error *error)
+{
+    size_t n = features->index.start[features->g_max + 2] + HOP_SWEEP_PAD;
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs(features->a[i]) <= 1))
+            return HOP_OK;
+    features->a_f32 = hop_array_new(n, 1, sizeof(float));
+    if (!features->a_f32)
+        return hop_fail(error, HOP_E_NOMEM, "no memory for feature maps in f32");
+    for (size_t i = 0; i < n; i++)
+        features->a_f32[i] = (float)features->a[i];
+    return HOP_OK;
+}
+
 hop_status hop_features_build(const hop_model *model, unsigned max_degree, const hop_executor *executor,
                               hop_progress *progress, hop_features **out, hop_error *error)
 {
@@ -345,7 +363,7 @@ hop_status hop_features_build(const hop_model *model, unsigned max_degree, const
     features->p = model->p;
     hop_status status = hop_multiindex_init(&features->index, model->d, max_degree + 1, error);
     if (status == HOP_OK) {
-        features->a = hop_array_new(features->index.start[max_degree + 2], 1, sizeof(double));
+        features->a = hop_array_new(features->index.start[max_degree + 2] + HOP_SWEEP_PAD, 1, sizeof(double));
         if (!model->shared)
             features->A = hop_array_new(features->index.start[max_degree + 1], model->p, sizeof(double));
         if (!features->a || (!model->shared && !features->A))
@@ -356,6 +374,8 @@ hop_status hop_features_build(const hop_model *model, unsigned max_degree, const
         status = sum_all(&b, features, executor, error);
         shares_free(&b);
     }
+    if (status == HOP_OK)
+        status = narrow(features, error);
     if (status != HOP_OK) {
         hop_features_free(features);
         return status;

@@ -22,7 +22,8 @@ struct hop_features {
     hop_multiindex index; /* to degree g_max + 1 */
     unsigned g_max;
     size_t p;               /* of A */
-    double *a;              /* r(d, g_max + 1), graded */
+    double *a;              /* r(d, g_max + 1), graded, then HOP_SWEEP_PAD zeros */
+    float *a_f32;           /* the same rounded to f32; NULL: some are above 1, and f32 sums might overflow */
     double *A;              /* r(d, g_max) x p, or NULL: values are the keys */
     double build_roundings; /* every coefficient's relative roundings at build, against mean |u^alpha| / alpha! */
 };

@@ -59,7 +59,7 @@ static const option options[] = {
     {"drain-timeout-ms", COUNT, AT(drain_timeout_ms), 0, 3600000, "8000", false, "drain_timeout_ms", "MS",
      "time to finish admitted work after SIGTERM"},
     {"log-level", LEVEL, AT(log_level), 0, 0, "info", false, NULL, "LEVEL", "error, warn, info or debug"},
-    {"isa", TEXT, AT(isa), 0, 0, "auto", false, NULL, "NAME", "auto, reference, avx2 or avx512"},
+    {"isa", TEXT, AT(isa), 0, 0, "auto", false, NULL, "NAME", "auto, reference, avx2, avx512 or neon"},
     {"calibrate", FLAG, AT(calibrate), 0, 0, "on", false, NULL, NULL,
      "measure at start what predictions are made of, 0.1 s (default: on; --calibrate=off)"},
     {"cost-cache", TEXT, AT(cost_cache), 0, 0, "", false, NULL, "FILE", "keep what was measured there, and read it"},

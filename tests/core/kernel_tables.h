@@ -22,6 +22,8 @@ static inline int kernel_tables_find(const hop_kernels *tables[KERNEL_TABLES_MAX
         tables[n++] = &hop_kernels_avx2;
     if (hop_cpu_runs_avx512())
         tables[n++] = &hop_kernels_avx512;
+#elif defined(__aarch64__)
+    tables[n++] = &hop_kernels_neon;
 #endif
     return n;
 }

@@ -10,14 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"reference", "avx2", "avx512"};
+static const char *const names[] = {"reference", "avx2", "avx512", "neon"};
+enum { NAMES = sizeof names / sizeof *names };
 
 START_TEST(names_choose_kernels)
 {
     hop_error error = HOP_ERROR_NONE;
     ck_assert(hop_isa_choose("reference", NULL) == HOP_OK);
     ck_assert_str_eq(hop_isa_name(), "reference");
-    static const char *const unknown[] = {"", "AVX2", "sse2", "avx5120", "reference "};
+    static const char *const unknown[] = {"", "AVX2", "sse2", "avx5120", "NEON", "reference "};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         error = HOP_ERROR_NONE;
         ck_assert(hop_isa_choose(unknown[i], &error) == HOP_E_UNKNOWN);
@@ -26,9 +27,12 @@ START_TEST(names_choose_kernels)
     }
     ck_assert(hop_isa_choose("auto", NULL) == HOP_OK);
     bool known = false;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 0; i < NAMES; i++)
         known = known || strcmp(hop_isa_name(), names[i]) == 0;
     ck_assert(known);
+#if defined(__aarch64__)
+    ck_assert_str_eq(hop_isa_name(), "neon"); /* part of every such machine */
+#endif
     hop_check_note("auto is %s; OpenBLAS runs %s (%s)", hop_isa_name(), hop_blas_core(), hop_blas_config());
     ck_assert(hop_blas_core()[0] && hop_blas_config()[0]);
 }
@@ -58,13 +62,13 @@ END_TEST
 static void agreement_case(size_t M, size_t d, size_t p, double beta, hop_mode mode, double max_error)
 {
     enum { L = 21 };
-    static float x[L * 40], z[3][L * 40];
-    double bound[3][L], lse[3][L], lse_bound[3][L];
+    static float x[L * 40], z[NAMES][L * 40];
+    double bound[NAMES][L], lse[NAMES][L], lse_bound[NAMES][L];
     size_t n = 0, width = p ? p : d;
     test_fill_normal(test_data.memories, M * d, 0.5, 0.2, 70);
     test_fill_normal(test_data.values, M * (p ? p : 1), 1, 0, 71);
     test_fill_normal(x, L * d, 1, 0, 72);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < NAMES; i++) {
         if (hop_isa_choose(names[i], NULL) != HOP_OK)
             continue;
         test_engine engine;

@@ -9,6 +9,7 @@
 
 #include "core/kernel_tables.h"
 #include "core/multiindex.h"
+#include "core/rounding.h"
 #include "support/check_main.h"
 #include "support/rng.h"
 
@@ -401,116 +402,173 @@ START_TEST(panels_are_added_once)
 }
 END_TEST
 
-/* ---- lanes ------------------------------------------------------------------------------------------------- */
+/* ---- sweeps ------------------------------------------------------------------------------------------------ */
 
-enum { LANES_D = 19, LANES_CELLS = 1330 }; /* C(19 + 2, 3) monomials of degree 3 */
+enum { SWEEP_D = 19, SWEEP_CELLS = 1330 + HOP_SWEEP_PAD }; /* C(19 + 2, 3) monomials of degree 3 */
 
-static struct lanes {
-    _Alignas(64) double xi[LANES_D * HOP_LANES], sums[LANES_D * HOP_LANES], start[LANES_D * HOP_LANES];
-    _Alignas(64) double m[LANES_CELLS * HOP_LANES], next[LANES_CELLS * HOP_LANES];
-    _Alignas(64) double out[(LANES_CELLS + 1) * HOP_LANES];
-    double a[LANES_CELLS], self[LANES_CELLS];
-} lanes;
+/* One sweep's arrays, of either precision; numbers that f32 holds exactly. */
+static struct sweep_arrays {
+    _Alignas(64) double xi[SWEEP_D * HOP_LANES], m[SWEEP_CELLS * HOP_LANES], next[SWEEP_CELLS * HOP_LANES];
+    _Alignas(64) double a[SWEEP_CELLS], self[SWEEP_CELLS], weight[HOP_LANES], out[SWEEP_CELLS * HOP_LANES];
+    _Alignas(64) double scratch[SWEEP_D * HOP_LANES], sums[SWEEP_D * HOP_LANES], start[SWEEP_D * HOP_LANES];
+} sweep_arrays;
 
-static void fill_normal(test_rng *rng, size_t n, double *out)
+typedef struct sweep_form {
+    const char *isa, *name;
+    const hop_sweeps *sweeps;
+    double unit;
+} sweep_form;
+
+static double real_at(const sweep_form *form, const double *array, size_t at)
 {
-    for (size_t i = 0; i < n; i++)
-        out[i] = test_rng_normal(rng);
+    return form->unit > HOP_U64 ? (double)((const float *)(const void *)array)[at] : array[at];
 }
 
-static void fill_lanes(test_rng *rng)
+static void fill_reals(const sweep_form *form, test_rng *rng, size_t n, double *out)
 {
-    fill_normal(rng, LANES_D * HOP_LANES, lanes.xi);
-    fill_normal(rng, LANES_D * HOP_LANES, lanes.start);
-    fill_normal(rng, LANES_CELLS * HOP_LANES, lanes.m);
-    fill_normal(rng, LANES_CELLS * HOP_LANES, lanes.next);
-    fill_normal(rng, LANES_CELLS, lanes.a);
-    fill_normal(rng, LANES_CELLS, lanes.self);
-    memcpy(lanes.sums, lanes.start, sizeof lanes.sums);
-    for (size_t i = 0; i < (LANES_CELLS + 1) * HOP_LANES; i++)
-        lanes.out[i] = 12345;
-}
-
-/* got against exact, n terms whose absolute values add up to size. */
-static void check_sum(const char *what, const char *isa, size_t d, size_t n, double got, long double exact,
-                      long double size)
-{
-    require(fabsl((long double)got - exact) <= (long double)(n + 2) * 0x1p-53L * size, "%s %s d=%zu: %g, exact %Lg",
-            isa, what, d, got, exact);
-}
-
-/*
- * sums[i] against start + sum_b (a or next)[lead[i] + b] m[b]; step, lane_step tell a (1, 0) from next (HOP_LANES,
- * 1).
- */
-static void check_lane_sums(const char *isa, const hop_degree *degree, bool from_start, const double *row, size_t step,
-                            size_t lane_step)
-{
-    size_t end = degree->offset[degree->d];
-    for (size_t at = 0; at < degree->d * HOP_LANES; at++) {
-        size_t i = at / HOP_LANES, lane = at % HOP_LANES;
-        long double exact = from_start ? (long double)lanes.start[at] : 0, size = fabsl(exact);
-        for (size_t b = degree->offset[i]; b < end; b++) {
-            long double term = (long double)row[(degree->lead[i] + b) * step + lane * lane_step] *
-                               (long double)lanes.m[b * HOP_LANES + lane];
-            exact += term;
-            size += fabsl(term);
-        }
-        check_sum("sums", isa, degree->d, end, lanes.sums[at], exact, size);
+    for (size_t i = 0; i < n; i++) {
+        float x = (float)test_rng_normal(rng);
+        if (form->unit > HOP_U64)
+            ((float *)(void *)out)[i] = x;
+        else
+            out[i] = (double)x;
     }
 }
 
-/* out[b] against self[b] + sum_i xi[i] (a or next)[lead[i] + b]; untouched behind the last. */
-static void check_lane_adjoint(const char *isa, const hop_degree *degree, const double *row, size_t step,
-                               size_t lane_step)
+/* Cofactors and monomials of this degree: what lies behind them is zero, finite, or a mark that must stay. */
+static void fill_sweep(const sweep_form *form, test_rng *rng, size_t cofactors, size_t monomials)
 {
-    size_t end = degree->offset[degree->d];
-    for (size_t at = 0; at < end * HOP_LANES; at++) {
-        size_t b = at / HOP_LANES, lane = at % HOP_LANES;
-        long double exact = (long double)lanes.self[b], size = fabsl(exact);
-        for (size_t i = 0; i < degree->d && degree->offset[i] <= b; i++) {
-            long double term = (long double)lanes.xi[i * HOP_LANES + lane] *
-                               (long double)row[(degree->lead[i] + b) * step + lane * lane_step];
-            exact += term;
-            size += fabsl(term);
-        }
-        check_sum("adjoint", isa, degree->d, degree->d, lanes.out[at], exact, size);
-    }
-    require(lanes.out[end * HOP_LANES] == 12345, "%s d=%zu: wrote past the end", isa, degree->d);
+    struct sweep_arrays *s = &sweep_arrays;
+    size_t lanes = form->sweeps->lanes;
+    memset(s, 0, sizeof *s);
+    fill_reals(form, rng, SWEEP_D * lanes, s->xi);
+    fill_reals(form, rng, cofactors * lanes, s->m);
+    fill_reals(form, rng, (monomials + (lanes == 1 ? HOP_SWEEP_PAD : 0)) * lanes, s->next);
+    fill_reals(form, rng, SWEEP_CELLS, s->a);
+    fill_reals(form, rng, SWEEP_CELLS, s->self);
+    fill_reals(form, rng, lanes, s->weight);
+    for (size_t i = 0; i < SWEEP_D * lanes; i++)
+        s->sums[i] = s->start[i] = test_rng_normal(rng);
 }
 
-START_TEST(lanes_against_loops)
+static void check_sweep_sum(const sweep_form *form, const char *what, size_t d, double n, double got, long double exact,
+                            long double size)
+{
+    require(fabsl((long double)got - exact) <= (long double)(n * form->unit) * size, "%s %s %s d=%zu: %g, exact %Lg",
+            form->isa, form->name, what, d, got, exact);
+}
+
+static void check_extend(const sweep_form *form, const hop_degree *degree)
+{
+    const struct sweep_arrays *s = &sweep_arrays;
+    size_t lanes = form->sweeps->lanes, end = degree->offset[degree->d];
+    for (size_t q = 0; q < lanes; q++) {
+        long double sum = s->start[q], size = fabsl(sum);
+        for (size_t i = 0; i < degree->d; i++)
+            for (size_t b = degree->offset[i]; b < end; b++) {
+                size_t at = degree->lead[i] + b;
+                double got = real_at(form, s->out, at * lanes + q);
+                double x = real_at(form, s->xi, i * lanes + q), m = real_at(form, s->m, b * lanes + q);
+                require(got == (form->unit > HOP_U64 ? (double)((float)x * (float)m) : x * m),
+                        "%s %s extend d=%zu i=%zu", form->isa, form->name, degree->d, i);
+                long double term = (long double)real_at(form, s->a, at) * (long double)got;
+                sum += term;
+                size += fabsl(term);
+            }
+        check_sweep_sum(form, "extend's sum", degree->d, HOP_SWEEP_DEPTH, s->sums[q], sum, size);
+    }
+}
+
+/* top, or reverse, against the loops of kernels.h. */
+static void check_adjoin(const sweep_form *form, const hop_degree *degree, bool top)
+{
+    const struct sweep_arrays *s = &sweep_arrays;
+    size_t lanes = form->sweeps->lanes, d = degree->d, end = degree->offset[d];
+    const char *what = top ? "top" : "reverse";
+    for (size_t q = 0; q < lanes; q++) {
+        for (size_t b = 0; b < end; b++) {
+            long double sum = (long double)real_at(form, s->weight, q) * (long double)real_at(form, s->self, b);
+            long double size = fabsl(sum);
+            for (size_t i = 0; i < d && degree->offset[i] <= b; i++) {
+                size_t at = degree->lead[i] + b;
+                double v = top ? real_at(form, s->a, at) : real_at(form, s->next, at * lanes + q);
+                long double term = (long double)real_at(form, s->xi, i * lanes + q) * (long double)v;
+                sum += term;
+                size += fabsl(term);
+            }
+            check_sweep_sum(form, what, d, (double)d + 3, real_at(form, s->out, b * lanes + q), sum, size);
+        }
+        for (size_t i = 0; i < d; i++) {
+            long double sum = s->start[i * lanes + q], size = fabsl(sum);
+            for (size_t b = degree->offset[i]; b < end; b++) {
+                size_t at = degree->lead[i] + b;
+                double v = top ? real_at(form, s->a, at) : real_at(form, s->next, at * lanes + q);
+                long double term = (long double)v * (long double)real_at(form, s->m, b * lanes + q);
+                sum += term;
+                size += fabsl(term);
+            }
+            check_sweep_sum(form, what, d, HOP_SWEEP_DEPTH, s->sums[i * lanes + q], sum, size);
+        }
+    }
+}
+
+/* Side by side nothing is written behind the last element; alone, what is written behind m's kin is zero. */
+static void check_behind(const sweep_form *form, size_t d, size_t n)
+{
+    size_t lanes = form->sweeps->lanes;
+    for (size_t i = 0; i < (lanes > 1 ? lanes : HOP_SWEEP_PAD); i++)
+        require(real_at(form, sweep_arrays.out, n * lanes + i) == 0, "%s %s d=%zu: wrote past the end", form->isa,
+                form->name, d);
+}
+
+static void sweep_case(const sweep_form *form, const hop_multiindex *index, unsigned k, test_rng *rng)
+{
+    struct sweep_arrays *s = &sweep_arrays;
+    size_t cofactors = hop_multiindex_count(index, k - 1), monomials = hop_multiindex_count(index, k);
+    hop_sweep sweep = {.degree = hop_multiindex_degree(index, k),
+                       .xi = s->xi,
+                       .m = s->m,
+                       .a = s->a,
+                       .next = s->next,
+                       .self = s->self,
+                       .weight = s->weight,
+                       .out = s->out,
+                       .sums = s->sums,
+                       .scratch = s->scratch};
+    fill_sweep(form, rng, cofactors, monomials);
+    form->sweeps->extend(&sweep);
+    check_extend(form, &sweep.degree);
+    check_behind(form, index->d, monomials);
+    fill_sweep(form, rng, cofactors, monomials);
+    form->sweeps->top(&sweep);
+    check_adjoin(form, &sweep.degree, true);
+    check_behind(form, index->d, cofactors);
+    fill_sweep(form, rng, cofactors, monomials);
+    form->sweeps->reverse(&sweep);
+    check_adjoin(form, &sweep.degree, false);
+    check_behind(form, index->d, cofactors);
+}
+
+START_TEST(sweeps_against_loops)
 {
     const hop_kernels *kernels = tables[_i];
+    const sweep_form forms[] = {{kernels->isa, "lanes f32", &kernels->lanes_f32, HOP_U32},
+                                {kernels->isa, "lanes f64", &kernels->lanes_f64, HOP_U64},
+                                {kernels->isa, "one f32", &kernels->one_f32, HOP_U32},
+                                {kernels->isa, "one f64", &kernels->one_f64, HOP_U64}};
     test_rng rng;
     test_rng_init(&rng, seed, 10);
-    for (size_t d = 1; d <= LANES_D; d++) {
-        hop_multiindex index;
-        ck_assert(hop_multiindex_init(&index, d, 3, NULL) == HOP_OK);
-        for (unsigned k = 2; k <= 3; k++) {
-            hop_degree degree = hop_multiindex_degree(&index, k);
-            fill_lanes(&rng);
-            kernels->lanes_sums(&degree, lanes.a, lanes.m, lanes.sums);
-            check_lane_sums(kernels->isa, &degree, false, lanes.a, 1, 0);
-            kernels->lanes_adjoint(&degree, lanes.xi, lanes.self, lanes.a, lanes.out);
-            check_lane_adjoint(kernels->isa, &degree, lanes.a, 1, 0);
-
-            fill_lanes(&rng);
-            kernels->lanes_reverse(&degree, lanes.xi, lanes.self, lanes.next, lanes.m, lanes.out, lanes.sums);
-            check_lane_sums(kernels->isa, &degree, true, lanes.next, HOP_LANES, 1);
-            check_lane_adjoint(kernels->isa, &degree, lanes.next, HOP_LANES, 1);
-
-            fill_lanes(&rng);
-            kernels->lanes_extend(&degree, lanes.xi, lanes.m, lanes.out);
-            for (size_t i = 0; i < d; i++)
-                for (size_t at = degree.offset[i] * HOP_LANES; at < degree.offset[d] * HOP_LANES; at++)
-                    require(lanes.out[degree.lead[i] * HOP_LANES + at] ==
-                                lanes.xi[i * HOP_LANES + at % HOP_LANES] * lanes.m[at],
-                            "%s extend d=%zu i=%zu", kernels->isa, d, i);
-            require(lanes.out[hop_multiindex_count(&index, k) * HOP_LANES] == 12345,
-                    "%s extend d=%zu: wrote past the end", kernels->isa, d);
+    for (size_t f = 0; f < 4; f++) {
+        const hop_sweeps *sweeps = forms[f].sweeps;
+        ck_assert_uint_le(sweeps->lanes, HOP_LANES);
+        ck_assert_uint_le(sweeps->lanes * sweeps->real_bytes, HOP_LANE_BYTES);
+        for (size_t d = 1; d <= SWEEP_D; d++) {
+            hop_multiindex index;
+            ck_assert(hop_multiindex_init(&index, d, 3, NULL) == HOP_OK);
+            for (unsigned k = 1; k <= 3; k++)
+                sweep_case(&forms[f], &index, k, &rng);
+            hop_multiindex_fini(&index);
         }
-        hop_multiindex_fini(&index);
     }
 }
 END_TEST
@@ -528,9 +586,9 @@ static Suite *make(void)
     tcase_add_test(panels, scores_are_the_panels_own);
     tcase_add_loop_test(panels, panels_are_added_once, 0, tables_n);
     suite_add_tcase(suite, panels);
-    TCase *lane = tcase_create("lanes");
-    tcase_add_loop_test(lane, lanes_against_loops, 0, tables_n);
-    suite_add_tcase(suite, lane);
+    TCase *sweeps = tcase_create("sweeps");
+    tcase_add_loop_test(sweeps, sweeps_against_loops, 0, tables_n);
+    suite_add_tcase(suite, sweeps);
     return suite;
 }
 

@@ -6,8 +6,10 @@
  *
  *     HOPFIELDD_TEST_SEED=<seed> HOPFIELDD_TEST_ONLY=<kind>:<index> test_soundness
  *
- * Identities and named cases are in test_retrieve.c.
+ * Every form and precision of the almost-linear retriever is forced in turn besides. Identities and named cases are in
+ * test_retrieve.c.
  */
+#include "core/almost_linear.h"
 #include "support/check_main.h"
 #include "support/engine.h"
 #include "support/sets.h"
@@ -21,9 +23,12 @@
 #include <sys/mman.h>
 
 enum { SETS_A_KIND = 200, SETS_A_KIND_FAST = 8, L_MOST = 20, BETAS = 2, SHOWN = 8, BINS = 400 };
-enum { WAY_DENSE, WAY_DENSE_PROMISED, WAY_ALMOST_LINEAR, WAY_MEAN, WAY_LOG_SUM_EXP, WAYS };
+enum { WAY_DENSE, WAY_DENSE_PROMISED, WAY_ALMOST_LINEAR, WAY_MEAN, WAY_LOG_SUM_EXP, WAY_FORMS };
+enum { WAY_MINIMAX = WAY_FORMS + HOP_FORMS, WAYS };
 
-static const char *const way_words[WAYS] = {"dense", "dense with max_error", "almost_linear", "mean", "log_sum_exp"};
+static const char *const way_words[WAYS] = {
+    "dense",   "dense with max_error", "almost_linear", "mean", "log_sum_exp", "lanes f32", "lanes f64", "one f32",
+    "one f64", "certificate W"};
 static const double build_most = 1.2e6; /* multiply-adds for the feature maps of one set */
 
 /* Counted over all cases, forked or not: lives in shared memory. */
@@ -112,7 +117,18 @@ static void close_tally(void)
     for (int way = 0; way < WAYS; way++)
         hop_check_note("%s: %" PRIu64 " answers, worst true/bound %.4f, median bound/true %.3g", way_words[way],
                        counts->answers[way], counts->worst[way], median_tightness(way));
-    munmap(counts, sizeof *counts);
+}
+
+/* A suite that never met one of the forms, or certificate W, has not tested it. */
+static bool every_form_met(void)
+{
+    bool all = true;
+    for (int way = WAY_FORMS; way < WAYS; way++) {
+        all = all && counts->answers[way] > 0;
+        if (counts->answers[way] == 0)
+            hop_check_note("%s: never used", way_words[way]);
+    }
+    return all;
 }
 
 /* ---- what must hold for one answer --------------------------------------------------------------------- */
@@ -280,6 +296,67 @@ static void run_requests(set_trial *trial)
         run_energy(trial, energy);
 }
 
+/* ---- forms ------------------------------------------------------------------------------------------- */
+
+static void check_form_row(set_trial *trial, hop_form form, size_t q, const hop_al_row *row)
+{
+    const hop_query *query = row->query;
+    const oracle_answer *truth = trial->truth[q];
+    if (row->degree == 0)
+        return; /* no degree had a bound */
+    long double error = oracle_distance(truth, row->z);
+    if (!(error <= (long double)row->bound) || row->degree > (int)trial->max_degree)
+        complain(trial, NULL, (int64_t)q, "UNSOUND %s: bound=%.17g < true error=%.20Lg (beta %.17g, degree %d, %c)",
+                 way_words[WAY_FORMS + form], row->bound, error, trial->beta, row->degree, row->minimax ? 'W' : 'T');
+    count(WAY_FORMS + (int)form, error, row->bound);
+    if (row->minimax)
+        count(WAY_MINIMAX, error, row->bound);
+    double middle = (row->log_D_low + row->log_D_high) / 2 + log((double)trial->set->M);
+    double slack = 16 * 0x1p-53 * (1 + fabs(query->base) + fabs(middle));
+    double width = (row->log_D_high - row->log_D_low) / 2 + slack + query->base_error;
+    double lse = (query->base + middle) / trial->beta;
+    if (isfinite(lse) && !(oracle_lse_distance(truth, lse) <= (long double)(width / trial->beta * (1 + 0x1p-40))))
+        complain(trial, NULL, (int64_t)q, "UNSOUND %s: log D in [%.17g, %.17g] (beta %.17g, degree %d, %c)",
+                 way_words[WAY_FORMS + form], row->log_D_low, row->log_D_high, trial->beta, row->degree,
+                 row->minimax ? 'W' : 'T');
+}
+
+/* Every form and precision of the almost-linear retriever, whether or not it would have been chosen. */
+static void run_forms(set_trial *trial)
+{
+    const test_set *set = trial->set;
+    const hop_features *features = hop_model_features(trial->engine.model);
+    double *xi = malloc(trial->L * set->d * sizeof *xi);
+    float *z = malloc(trial->L * set->p * sizeof *z);
+    void *workspace = hop_aligned_alloc(hop_al_workspace_bytes(trial->engine.model, features));
+    hop_query query[L_MOST];
+    hop_al_row rows[L_MOST];
+    bool prepared = true;
+    for (size_t q = 0; q < trial->L; q++)
+        prepared = prepared && hop_query_prepare(trial->engine.model, trial->beta, q, trial->x + q * set->d,
+                                                 xi + q * set->d, &query[q], NULL) == HOP_OK;
+    for (hop_form form = 0; form < HOP_FORMS && prepared; form++) {
+        if (hop_evaluation_lanes(features, form) == 0)
+            continue;
+        double max_error =
+            test_rng_below(&trial->set->rng, 2) ? 0 : trial->range * test_rng_log(&trial->set->rng, 1e-6, 1);
+        unsigned cap = 1 + (unsigned)test_rng_below(&trial->set->rng, trial->max_degree);
+        for (size_t q = 0; q < trial->L; q++)
+            rows[q] = (hop_al_row){.query = &query[q],
+                                   .z = z + q * set->p,
+                                   .max_error = max_error,
+                                   .degree_cap = cap,
+                                   .best_effort = true,
+                                   .log_sum = true};
+        hop_al_run_form(trial->engine.model, features, form, rows, trial->L, workspace);
+        for (size_t q = 0; q < trial->L; q++)
+            check_form_row(trial, form, q, &rows[q]);
+    }
+    free(xi);
+    free(z);
+    hop_aligned_free(workspace);
+}
+
 /* ---- one set ----------------------------------------------------------------------------------------- */
 
 static unsigned choose_degree(test_set *set)
@@ -376,6 +453,7 @@ static int check_set(size_t kind, size_t index, bool replay)
         for (size_t q = 0; q < trial.L; q++)
             oracle_retrieve(&trial.engine.oracle, trial.beta, trial.x + q * set->d, trial.truth[q]);
         run_requests(&trial);
+        run_forms(&trial);
     }
     for (size_t q = 0; q < trial.L; q++)
         oracle_answer_free(trial.truth[q]);
@@ -420,5 +498,6 @@ int main(int argc, char **argv)
     if (hop_isa_choose(NULL, &error) != HOP_OK)
         return hop_check_skip("%s", error.text);
     seed = test_seed(20240204520);
-    return hop_check_main(argc, argv, make);
+    int status = hop_check_main(argc, argv, make);
+    return status == 0 && counts && !getenv("HOPFIELDD_TEST_ONLY") && !every_form_met() ? 1 : status;
 }

@@ -9,6 +9,7 @@ Environment
     HOPFIELDD_BINARY     the daemon to test (needed)
     HOPFIELDD_TEST_FAST  1: less work and longer time-outs, for sanitizer builds
     HOPFIELDD_VALGRIND   1: the daemon runs under valgrind --leak-check=full; by hand, slow
+    HOPFIELDD_TEST_WRAPPER   what runs a daemon that was built for another machine: words of a command
 """
 
 import array
@@ -18,6 +19,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -218,7 +220,7 @@ class Daemon:
             self.kill()
 
     def command(self, *arguments):
-        wrap = []
+        wrap = shlex.split(os.environ.get("HOPFIELDD_TEST_WRAPPER", ""))
         if VALGRIND:
             wrap = [
                 "valgrind",

@@ -34,6 +34,8 @@ VOLATILE = {
     "blas",
     "blas_core",
     "blas_config",
+    "core",
+    "config",
     "workers",
     "io_threads",
     "progress",

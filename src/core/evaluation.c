@@ -1,0 +1,249 @@
+/*
+ * evaluation.c - the sweeps of kernels.h over all degrees, in any form.
+ */
+#include "core/evaluation.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/blas.h"
+#include "core/checked.h"
+#include "core/rounding.h"
+
+/* f32 takes no larger coordinates: 2^(4 * 24) leaves room below 2^127 for r products. */
+#define XI_F32_MAX 16.0
+
+static const hop_sweeps *sweeps_of(hop_form form)
+{
+    const hop_kernels *kernels = hop_kernels_get();
+    const hop_sweeps *all[HOP_FORMS] = {&kernels->lanes_f32, &kernels->lanes_f64, &kernels->one_f32, &kernels->one_f64};
+    return all[form];
+}
+
+/* A single query's degrees are padded, and start on a cache line. */
+static size_t degree_bytes(size_t count, const hop_sweeps *sweeps)
+{
+    size_t padded = sweeps->lanes == 1 ? count + HOP_SWEEP_PAD : count;
+    size_t bytes = padded * sweeps->lanes * sweeps->real_bytes;
+    return sweeps->lanes == 1 ? hop_round_up(bytes, HOP_LANE_BYTES) : bytes;
+}
+
+static size_t widest_row(const hop_model *model)
+{
+    return model->d > model->p ? model->d : model->p;
+}
+
+size_t hop_evaluation_bytes(const hop_model *model, const hop_features *features)
+{
+    const hop_multiindex *index = &features->index;
+    size_t all = index->start[features->g_max + 1] * HOP_LANE_BYTES;
+    size_t pads = (features->g_max + 2u) * (HOP_SWEEP_PAD * sizeof(double) + HOP_LANE_BYTES);
+    size_t sums = (2 * index->d + widest_row(model)) * HOP_LANES * sizeof(double);
+    return 2 * (all + pads) + (2 * index->d + 2) * HOP_LANE_BYTES + HOP_SWEEP_PAD * sizeof(double) + sums;
+}
+
+size_t hop_evaluation_lanes(const hop_features *features, hop_form form)
+{
+    bool f32 = form == HOP_LANES_F32 || form == HOP_ONE_F32;
+    return f32 && (!features->a_f32 || features->A) ? 0 : sweeps_of(form)->lanes;
+}
+
+void hop_evaluation_init(hop_evaluation *e, const hop_model *model, const hop_features *features, hop_form form,
+                         void *workspace)
+{
+    const hop_multiindex *index = &features->index;
+    const hop_sweeps *sweeps = sweeps_of(form);
+    char *block = workspace;
+    e->model = model;
+    e->features = features;
+    e->index = index;
+    e->sweeps = sweeps;
+    e->f32 = form == HOP_LANES_F32 || form == HOP_ONE_F32;
+    e->lanes = sweeps->lanes;
+    e->gradient = (double *)block;
+    e->numerator = e->gradient + index->d * HOP_LANES;
+    e->rows = e->numerator + index->d * HOP_LANES;
+    block += (2 * index->d + widest_row(model)) * HOP_LANES * sizeof(double);
+    e->scratch = block;
+    e->weight = e->scratch + index->d * HOP_LANE_BYTES;
+    e->xi = e->weight + HOP_LANE_BYTES;
+    e->monomials = e->xi + hop_round_up(degree_bytes(index->d, sweeps), HOP_LANE_BYTES);
+    e->at[0] = 0;
+    for (unsigned k = 0; k <= features->g_max; k++)
+        e->at[k + 1] = e->at[k] + degree_bytes(hop_multiindex_count(index, k), sweeps);
+    e->adjoint = e->monomials + hop_round_up(e->at[features->g_max + 1], HOP_LANE_BYTES);
+}
+
+/* Plain coefficients of degree k. */
+static const void *coefficients(const hop_evaluation *e, unsigned k)
+{
+    size_t at = e->index->start[k];
+    return e->f32 ? (const void *)(e->features->a_f32 + at) : (const void *)(e->features->a + at);
+}
+
+static void put(const hop_evaluation *e, void *array, size_t at, double value)
+{
+    if (e->f32)
+        ((float *)array)[at] = (float)value;
+    else
+        ((double *)array)[at] = value;
+}
+
+static double get(const hop_evaluation *e, const void *array, size_t at)
+{
+    return e->f32 ? (double)((const float *)array)[at] : ((const double *)array)[at];
+}
+
+void hop_evaluation_start(hop_evaluation *e, const hop_query *const *queries, size_t n)
+{
+    size_t d = e->index->d, lanes = e->lanes;
+    for (size_t q = 0; q < lanes; q++) {
+        e->queries[q] = q < n ? queries[q] : NULL;
+        e->D[0][q] = 1;
+        put(e, e->monomials, q, 1);
+        for (size_t l = 0; l < d; l++)
+            put(e, e->xi, l * lanes + q, e->queries[q] ? e->queries[q]->xi[l] : 0);
+    }
+    if (lanes == 1)
+        memset(e->monomials + e->sweeps->real_bytes, 0, HOP_SWEEP_PAD * e->sweeps->real_bytes);
+    e->highest = 0;
+    e->top = 0;
+}
+
+void hop_evaluation_extend(hop_evaluation *e)
+{
+    unsigned k = e->highest + 1;
+    memset(e->D[k], 0, sizeof e->D[k]);
+    hop_sweep sweep = {.degree = hop_multiindex_degree(e->index, k),
+                       .xi = e->xi,
+                       .m = e->monomials + e->at[k - 1],
+                       .a = coefficients(e, k),
+                       .out = e->monomials + e->at[k],
+                       .sums = e->D[k]};
+    e->sweeps->extend(&sweep);
+    e->highest = k;
+}
+
+/* The weights of degree k's own coefficients next to the top's: c_{k-1} / c_g. */
+static void weigh(hop_evaluation *e, unsigned g, unsigned k, const double *const *c)
+{
+    for (size_t q = 0; q < e->lanes; q++)
+        put(e, e->weight, q, c && c[q] ? c[q][k - 1] / c[q][g] : 1);
+}
+
+void hop_evaluation_top(hop_evaluation *e, unsigned g, const double *const *c)
+{
+    size_t d = e->index->d, lanes = e->lanes;
+    weigh(e, g, g, c);
+    memset(e->gradient, 0, d * lanes * sizeof *e->gradient);
+    hop_sweep sweep = {.degree = hop_multiindex_degree(e->index, g + 1),
+                       .xi = e->xi,
+                       .m = e->monomials + e->at[g],
+                       .a = coefficients(e, g + 1),
+                       .self = coefficients(e, g),
+                       .weight = e->weight,
+                       .out = e->adjoint + e->at[g],
+                       .sums = e->gradient,
+                       .scratch = e->scratch};
+    e->sweeps->top(&sweep);
+    memset(e->D[g + 1], 0, sizeof e->D[g + 1]);
+    for (size_t i = 0; i < d; i++)
+        for (size_t q = 0; q < lanes; q++)
+            e->D[g + 1][q] += get(e, e->xi, i * lanes + q) * e->gradient[i * lanes + q];
+    e->top = g + 1;
+}
+
+static void reverse(hop_evaluation *e, unsigned g, const double *const *c)
+{
+    memcpy(e->numerator, e->gradient, e->index->d * e->lanes * sizeof *e->numerator);
+    for (unsigned k = g; k >= 2; k--) {
+        weigh(e, g, k - 1, c);
+        hop_sweep sweep = {.degree = hop_multiindex_degree(e->index, k),
+                           .xi = e->xi,
+                           .m = e->monomials + e->at[k - 1],
+                           .next = e->adjoint + e->at[k],
+                           .self = coefficients(e, k - 1),
+                           .weight = e->weight,
+                           .out = e->adjoint + e->at[k - 1],
+                           .sums = e->numerator,
+                           .scratch = e->scratch};
+        e->sweeps->reverse(&sweep);
+    }
+}
+
+/* The monomials of degrees 0..g one after the other, times c_k: lanes numbers each, where the adjoints would be. */
+static const double *weighted_monomials(hop_evaluation *e, unsigned g, const double *const *c)
+{
+    double *out = (double *)e->adjoint;
+    size_t lanes = e->lanes;
+    for (unsigned k = 0; k <= g; k++) {
+        const double *m = (const double *)(e->monomials + e->at[k]);
+        for (size_t n = hop_multiindex_count(e->index, k); n > 0; n--, m += lanes, out += lanes)
+            for (size_t q = 0; q < lanes; q++)
+                out[q] = m[q] * (c && c[q] ? c[q][k] : 1);
+    }
+    return (const double *)e->adjoint;
+}
+
+const double *hop_evaluation_numerators(hop_evaluation *e, unsigned g, const double *const *c)
+{
+    size_t p = e->model->p, lanes = e->lanes;
+    if (e->features->A) {
+        bool plain = lanes > 1;
+        for (size_t q = 0; q < lanes && c; q++)
+            plain = plain && !c[q];
+        const double *m = plain ? (const double *)e->monomials : weighted_monomials(e, g, c);
+        hop_gemm_tn(lanes, p, e->index->start[g + 1], m, lanes, e->features->A, p, e->rows, p);
+        return e->rows;
+    }
+    reverse(e, g, c);
+    const char *first = e->adjoint + e->at[1];
+    for (size_t q = 0; q < lanes; q++) {
+        double scale = c && c[q] ? c[q][g] : 1;
+        for (size_t j = 0; j < p; j++)
+            e->rows[q * p + j] = scale * (e->numerator[j * lanes + q] + get(e, first, j * lanes + q));
+    }
+    return e->rows;
+}
+
+/*
+ * f64: sums of fewer terms than there are coefficients, and in a sweep's own precision d + 8 roundings a degree on the
+ * way down; what the coefficients and the query brought along. f32: a sweep's own roundings are f32's, and counted by
+ * the degree of the term they meet.
+ */
+hop_evaluation_error hop_evaluation_rounding(const hop_features *features, bool f32, unsigned g, double query_roundings)
+{
+    double d = (double)features->index.d, r = (double)features->index.start[g + 2];
+    double outer = r + (d + 8) * (g + 2) + features->build_roundings + (g + 1) * (query_roundings + 1);
+    double all = hop_gamma(outer, HOP_U64);
+    if (!f32)
+        return (hop_evaluation_error){.D0 = all, .N0 = all};
+    double fixed = HOP_SWEEP_DEPTH + d + 5, most = fixed + (g + 1) * (d + 3);
+    double unit = hop_gamma(most, HOP_U32) / most * (1 + 2 * all); /* gamma_n <= n unit for every n up to most */
+    return (hop_evaluation_error){.D0 = (HOP_SWEEP_DEPTH + 1) * unit + 2 * all,
+                                  .D1 = 2 * unit,
+                                  .N0 = fixed * unit + 2 * all,
+                                  .N1 = (d + 3) * unit};
+}
+
+/* 2^-138 r^2 X^(g+1) and its roundings, X = max(1, max |xi|): least |xi_l| <= s, one memory being as far as extent_l. */
+double hop_evaluation_under(const hop_features *features, bool f32, unsigned g, double s, double least)
+{
+    double r = (double)features->index.start[g + 2], reach = hop_max(s / least, 1), power = 1;
+    if (!f32)
+        return 0;
+    if (!(reach <= XI_F32_MAX))
+        return (double)INFINITY;
+    for (unsigned k = 0; k <= g && reach > 1; k++)
+        power *= reach;
+    return 0x1p-137 * r * r * power / least;
+}
+
+double hop_evaluation_least(const hop_model *model)
+{
+    double least = 1;
+    for (size_t l = 0; l < model->d; l++)
+        if (model->key.extent[l] > 0)
+            least = hop_min(model->key.extent[l], least);
+    return least;
+}
