@@ -25,9 +25,6 @@
 /* At the top degree's cost a guess decides whether to look: it may be off by this much. */
 #define HOPE_MARGIN 1.5
 
-/* As many rows as this, or fewer, of a form's lanes go one by one. */
-#define ONE_BY_ONE 0.3
-
 /* A certificate of one lane at one degree: truncation, the computed D, and what rounding may have done. */
 typedef struct verdict {
     hop_truncation truncation;
@@ -72,7 +69,8 @@ double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
         gauss *= sigma / (double)i * (i % 2 == k % 2 ? 1.0 : (double)i);
         cap *= (i <= 2 ? sigma : T_abs) / (double)i;
     }
-    return hop_min(gauss, cap) * h;
+    const double *c;
+    return hop_min(hop_min(gauss, cap) * h, hop_minimax(g, T_abs, &c));
 }
 
 /* Whether auto expects some degree in (tried, cap] to meet max_error. */
@@ -80,11 +78,8 @@ static bool promising(const group *s, unsigned tried, const lane *at)
 {
     const hop_al_row *row = at->row;
     double widest = row->z ? s->e.model->value.widest : 1, best = (double)INFINITY;
-    const double *c;
-    for (unsigned g = tried + 1; g <= row->degree_cap; g++) {
-        double taylor = hop_al_predict(g, row->sigma, row->query->T_abs, at->h[g]);
-        best = hop_min(widest * hop_min(taylor, hop_minimax(g, row->query->T_abs, &c)), best);
-    }
+    for (unsigned g = tried + 1; g <= row->degree_cap; g++)
+        best = hop_min(widest * hop_al_predict(g, row->sigma, row->query->T_abs, at->h[g]), best);
     return best <= row->max_error * PREDICTION_MARGIN;
 }
 
@@ -462,6 +457,13 @@ static bool f32_will_do(const hop_model *model, const hop_features *features, co
     return isfinite(b) && b * (row->z ? model->value.widest : 1) <= F32_SHARE * row->max_error;
 }
 
+bool hop_al_f32_will_do(const hop_model *model, const hop_features *features, const hop_al_row *row)
+{
+    hop_evaluation_error error = hop_evaluation_rounding(features, true, features->g_max, row->query->roundings);
+    return hop_evaluation_lanes(features, HOP_LANES_F32) &&
+           f32_will_do(model, features, &error, hop_evaluation_least(model), row);
+}
+
 /* What f32 did not meet but f64 may. */
 static bool again(const hop_al_row *row)
 {
@@ -472,7 +474,7 @@ static void run_group(group *s, const hop_model *model, const hop_features *feat
                       size_t n, void *workspace)
 {
     hop_form lanes = f32 ? HOP_LANES_F32 : HOP_LANES_F64, one = f32 ? HOP_ONE_F32 : HOP_ONE_F64;
-    bool single = (double)n <= ONE_BY_ONE * (double)hop_evaluation_lanes(features, lanes);
+    bool single = hop_al_one_by_one(n, hop_evaluation_lanes(features, lanes));
     open_group(s, model, features, single ? one : lanes, rows[0], workspace);
     for (size_t i = 0; i < n; i += single ? 1 : n)
         run(s, rows + i, single ? 1 : n);

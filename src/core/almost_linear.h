@@ -46,9 +46,19 @@ void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row
 void hop_al_run_form(const hop_model *model, const hop_features *features, hop_form form, hop_al_row *rows, size_t n,
                      void *workspace);
 
+/* Whether f32's rounding leaves a row nearly all of its max_error, at any degree up to its cap. Reads what it asks. */
+bool hop_al_f32_will_do(const hop_model *model, const hop_features *features, const hop_al_row *row);
+
+/* Whether so many rows are evaluated one by one, where a vector would hold `lanes`. */
+static inline bool hop_al_one_by_one(size_t rows, size_t lanes)
+{
+    return (double)rows <= 0.3 * (double)lanes;
+}
+
 /*
  * Predicted E / D of degree g from the second moment and the radius of t: an estimate of the certificate, not a bound.
- * h: h_g(max(T, 0)). Absolute moments are taken as a Gaussian's, capped by sigma^2 T_abs^{k-2}.
+ * h: h_g(max(T, 0)). Absolute moments are taken as a Gaussian's, capped by sigma^2 T_abs^{k-2}; where certificate W's
+ * eps is smaller, that.
  */
 double hop_al_predict(unsigned g, double sigma, double T_abs, double h);
 

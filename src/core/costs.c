@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "core/almost_linear.h"
 #include "core/dense.h"
 #include "core/kernels.h"
 #include "core/rounding.h"
@@ -16,11 +17,11 @@
 #define CACHED_BYTES (4.0 * 1048576)
 
 /*
- * Between a group of NEAR_CELLS monomials and coefficients, which the nearest caches hold, and one of FAR_CELLS, which
- * they do not, their costs go over into each other with the logarithm of the number.
+ * Between a group whose numbers fill NEAR_BYTES, which the nearest caches hold, and one of FAR_BYTES, which they do not,
+ * their costs go over into each other with the logarithm of the number.
  */
-#define NEAR_CELLS 2e3
-#define FAR_CELLS 4e4
+#define NEAR_BYTES (64.0 * 1024)
+#define FAR_BYTES (1536.0 * 1024)
 
 #define COST_MAX 1.0 /* seconds: nothing that is counted takes as long */
 
@@ -38,11 +39,24 @@ static const char *const words[HOP_COSTS] = {
     [HOP_COST_F64_PASS_NUMBER] = "f64_pass_number",
     [HOP_COST_SCORE] = "score",
     [HOP_COST_DEGREE] = "degree",
-    [HOP_COST_COEFFICIENT] = "coefficient",
-    [HOP_COST_MONOMIAL] = "monomial",
-    [HOP_COST_FAR_COEFFICIENT] = "far_coefficient",
-    [HOP_COST_FAR_MONOMIAL] = "far_monomial",
+    [HOP_COST_LANES_F32_COEFFICIENT] = "lanes_f32_coefficient",
+    [HOP_COST_LANES_F32_MONOMIAL] = "lanes_f32_monomial",
+    [HOP_COST_LANES_F32_FAR_COEFFICIENT] = "lanes_f32_far_coefficient",
+    [HOP_COST_LANES_F32_FAR_MONOMIAL] = "lanes_f32_far_monomial",
+    [HOP_COST_LANES_F64_COEFFICIENT] = "lanes_f64_coefficient",
+    [HOP_COST_LANES_F64_MONOMIAL] = "lanes_f64_monomial",
+    [HOP_COST_LANES_F64_FAR_COEFFICIENT] = "lanes_f64_far_coefficient",
+    [HOP_COST_LANES_F64_FAR_MONOMIAL] = "lanes_f64_far_monomial",
+    [HOP_COST_ONE_F32_COEFFICIENT] = "one_f32_coefficient",
+    [HOP_COST_ONE_F32_MONOMIAL] = "one_f32_monomial",
+    [HOP_COST_ONE_F32_FAR_COEFFICIENT] = "one_f32_far_coefficient",
+    [HOP_COST_ONE_F32_FAR_MONOMIAL] = "one_f32_far_monomial",
+    [HOP_COST_ONE_F64_COEFFICIENT] = "one_f64_coefficient",
+    [HOP_COST_ONE_F64_MONOMIAL] = "one_f64_monomial",
+    [HOP_COST_ONE_F64_FAR_COEFFICIENT] = "one_f64_far_coefficient",
+    [HOP_COST_ONE_F64_FAR_MONOMIAL] = "one_f64_far_monomial",
     [HOP_COST_PRODUCT] = "product",
+    [HOP_COST_PRODUCT_PASS] = "product_pass",
 };
 
 /* Measured by hop_calibrate() on one x86-64 server; neon is taken from avx2 at half its width. */
@@ -51,81 +65,133 @@ static const struct {
     hop_costs costs;
 } built_in[] = {
     {"reference",
-     {{[HOP_COST_ROW] = 7e-8,
+     {{[HOP_COST_ROW] = 1.6e-7,
        [HOP_COST_NUMBER] = 4e-9,
-       [HOP_COST_PAIR] = 8e-10,
-       [HOP_COST_MADD] = 6.2e-10,
-       [HOP_COST_PASS_PAIR] = 1e-9,
-       [HOP_COST_PASS_NUMBER] = 2e-10,
+       [HOP_COST_PAIR] = 9.8e-10,
+       [HOP_COST_MADD] = 6.7e-10,
+       [HOP_COST_PASS_PAIR] = 1e-10,
+       [HOP_COST_PASS_NUMBER] = 1e-11,
        [HOP_COST_STREAM] = 8e-11,
-       [HOP_COST_SHIFT] = 6.2e-10,
-       [HOP_COST_F64_PAIR] = 2.2e-9,
-       [HOP_COST_F64_MADD] = 4.5e-10,
-       [HOP_COST_F64_PASS_NUMBER] = 4e-10,
-       [HOP_COST_SCORE] = 4.5e-9,
-       [HOP_COST_DEGREE] = 5e-8,
-       [HOP_COST_COEFFICIENT] = 4e-9,
-       [HOP_COST_MONOMIAL] = 1.6e-8,
-       [HOP_COST_FAR_COEFFICIENT] = 7.8e-9,
-       [HOP_COST_FAR_MONOMIAL] = 1.4e-8,
-       [HOP_COST_PRODUCT] = 1.5e-10}}},
+       [HOP_COST_SHIFT] = 4.9e-10,
+       [HOP_COST_F64_PAIR] = 1.9e-9,
+       [HOP_COST_F64_MADD] = 4.4e-10,
+       [HOP_COST_F64_PASS_NUMBER] = 3.9e-10,
+       [HOP_COST_SCORE] = 3.5e-9,
+       [HOP_COST_DEGREE] = 2.1e-8,
+       [HOP_COST_LANES_F32_COEFFICIENT] = 4.2e-9,
+       [HOP_COST_LANES_F32_MONOMIAL] = 9.3e-9,
+       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 3.7e-9,
+       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 1.8e-8,
+       [HOP_COST_LANES_F64_COEFFICIENT] = 1.1e-9,
+       [HOP_COST_LANES_F64_MONOMIAL] = 1.3e-8,
+       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 4.3e-9,
+       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 5.9e-9,
+       [HOP_COST_ONE_F32_COEFFICIENT] = 9.7e-10,
+       [HOP_COST_ONE_F32_MONOMIAL] = 2.6e-9,
+       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 7.2e-10,
+       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 4.5e-9,
+       [HOP_COST_ONE_F64_COEFFICIENT] = 3e-10,
+       [HOP_COST_ONE_F64_MONOMIAL] = 6.3e-9,
+       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 1.2e-9,
+       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 2.2e-9,
+       [HOP_COST_PRODUCT] = 1e-11,
+       [HOP_COST_PRODUCT_PASS] = 5e-11}}},
     {"neon",
-     {{[HOP_COST_ROW] = 7e-8,
-       [HOP_COST_NUMBER] = 5e-9,
-       [HOP_COST_PAIR] = 5.6e-10,
+     {{[HOP_COST_ROW] = 8.5e-8,
+       [HOP_COST_NUMBER] = 4.5e-9,
+       [HOP_COST_PAIR] = 4.8e-10,
        [HOP_COST_MADD] = 3.4e-11,
-       [HOP_COST_PASS_PAIR] = 6e-10,
+       [HOP_COST_PASS_PAIR] = 1e-10,
        [HOP_COST_PASS_NUMBER] = 3.5e-11,
        [HOP_COST_STREAM] = 8e-11,
        [HOP_COST_SHIFT] = 5.4e-11,
-       [HOP_COST_F64_PAIR] = 1.6e-9,
+       [HOP_COST_F64_PAIR] = 1.5e-9,
        [HOP_COST_F64_MADD] = 7.6e-11,
-       [HOP_COST_F64_PASS_NUMBER] = 5e-10,
-       [HOP_COST_SCORE] = 4.2e-9,
-       [HOP_COST_DEGREE] = 4e-8,
-       [HOP_COST_COEFFICIENT] = 7e-10,
-       [HOP_COST_MONOMIAL] = 4.5e-9,
-       [HOP_COST_FAR_COEFFICIENT] = 1e-9,
-       [HOP_COST_FAR_MONOMIAL] = 4.7e-9,
-       [HOP_COST_PRODUCT] = 5e-10}}},
+       [HOP_COST_F64_PASS_NUMBER] = 4.9e-10,
+       [HOP_COST_SCORE] = 4e-9,
+       [HOP_COST_DEGREE] = 7.2e-8,
+       [HOP_COST_LANES_F32_COEFFICIENT] = 7e-10,
+       [HOP_COST_LANES_F32_MONOMIAL] = 1.6e-9,
+       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 3e-10,
+       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 3.6e-9,
+       [HOP_COST_LANES_F64_COEFFICIENT] = 1.9e-10,
+       [HOP_COST_LANES_F64_MONOMIAL] = 2.6e-9,
+       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 7.6e-10,
+       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 1.9e-9,
+       [HOP_COST_ONE_F32_COEFFICIENT] = 7e-11,
+       [HOP_COST_ONE_F32_MONOMIAL] = 6.6e-10,
+       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 6.3e-11,
+       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 3.4e-10,
+       [HOP_COST_ONE_F64_COEFFICIENT] = 8.7e-11,
+       [HOP_COST_ONE_F64_MONOMIAL] = 1.1e-9,
+       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 2e-10,
+       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 4.9e-10,
+       [HOP_COST_PRODUCT] = 2.5e-11,
+       [HOP_COST_PRODUCT_PASS] = 5e-11}}},
     {"avx2",
-     {{[HOP_COST_ROW] = 7e-8,
-       [HOP_COST_NUMBER] = 5e-9,
-       [HOP_COST_PAIR] = 2.8e-10,
+     {{[HOP_COST_ROW] = 8.5e-8,
+       [HOP_COST_NUMBER] = 4.5e-9,
+       [HOP_COST_PAIR] = 2.4e-10,
        [HOP_COST_MADD] = 1.7e-11,
-       [HOP_COST_PASS_PAIR] = 6e-10,
+       [HOP_COST_PASS_PAIR] = 1e-10,
        [HOP_COST_PASS_NUMBER] = 3.5e-11,
        [HOP_COST_STREAM] = 8e-11,
        [HOP_COST_SHIFT] = 2.7e-11,
-       [HOP_COST_F64_PAIR] = 8.2e-10,
+       [HOP_COST_F64_PAIR] = 7.6e-10,
        [HOP_COST_F64_MADD] = 3.8e-11,
-       [HOP_COST_F64_PASS_NUMBER] = 5e-10,
-       [HOP_COST_SCORE] = 4.2e-9,
-       [HOP_COST_DEGREE] = 4e-8,
-       [HOP_COST_COEFFICIENT] = 3.5e-10,
-       [HOP_COST_MONOMIAL] = 4.5e-9,
-       [HOP_COST_FAR_COEFFICIENT] = 5e-10,
-       [HOP_COST_FAR_MONOMIAL] = 4.7e-9,
-       [HOP_COST_PRODUCT] = 5e-10}}},
+       [HOP_COST_F64_PASS_NUMBER] = 4.9e-10,
+       [HOP_COST_SCORE] = 4e-9,
+       [HOP_COST_DEGREE] = 7.2e-8,
+       [HOP_COST_LANES_F32_COEFFICIENT] = 3.5e-10,
+       [HOP_COST_LANES_F32_MONOMIAL] = 1.6e-9,
+       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 1.5e-10,
+       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 3.6e-9,
+       [HOP_COST_LANES_F64_COEFFICIENT] = 9.5e-11,
+       [HOP_COST_LANES_F64_MONOMIAL] = 2.6e-9,
+       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 3.8e-10,
+       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 1.9e-9,
+       [HOP_COST_ONE_F32_COEFFICIENT] = 7e-11,
+       [HOP_COST_ONE_F32_MONOMIAL] = 6.6e-10,
+       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 6.3e-11,
+       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 3.4e-10,
+       [HOP_COST_ONE_F64_COEFFICIENT] = 8.7e-11,
+       [HOP_COST_ONE_F64_MONOMIAL] = 1.1e-9,
+       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 2e-10,
+       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 4.9e-10,
+       [HOP_COST_PRODUCT] = 2.5e-11,
+       [HOP_COST_PRODUCT_PASS] = 5e-11}}},
     {"avx512",
-     {{[HOP_COST_ROW] = 1.1e-7,
-       [HOP_COST_NUMBER] = 4.9e-9,
-       [HOP_COST_PAIR] = 2e-10,
-       [HOP_COST_MADD] = 9.7e-12,
-       [HOP_COST_PASS_PAIR] = 2.5e-10,
-       [HOP_COST_PASS_NUMBER] = 2e-11,
+     {{[HOP_COST_ROW] = 9.3e-8,
+       [HOP_COST_NUMBER] = 4.5e-9,
+       [HOP_COST_PAIR] = 1.9e-10,
+       [HOP_COST_MADD] = 1e-11,
+       [HOP_COST_PASS_PAIR] = 2.8e-10,
+       [HOP_COST_PASS_NUMBER] = 1.8e-11,
        [HOP_COST_STREAM] = 8e-11,
-       [HOP_COST_SHIFT] = 1.6e-11,
-       [HOP_COST_F64_PAIR] = 2.6e-10,
-       [HOP_COST_F64_MADD] = 2.4e-11,
-       [HOP_COST_F64_PASS_NUMBER] = 5.5e-10,
-       [HOP_COST_SCORE] = 4.5e-9,
-       [HOP_COST_DEGREE] = 3.3e-8,
-       [HOP_COST_COEFFICIENT] = 2e-10,
-       [HOP_COST_MONOMIAL] = 4.5e-9,
-       [HOP_COST_FAR_COEFFICIENT] = 3.6e-10,
-       [HOP_COST_FAR_MONOMIAL] = 5e-9,
-       [HOP_COST_PRODUCT] = 4e-10}}},
+       [HOP_COST_SHIFT] = 1.4e-11,
+       [HOP_COST_F64_PAIR] = 2.8e-10,
+       [HOP_COST_F64_MADD] = 2.3e-11,
+       [HOP_COST_F64_PASS_NUMBER] = 5.4e-10,
+       [HOP_COST_SCORE] = 4.4e-9,
+       [HOP_COST_DEGREE] = 7.8e-8,
+       [HOP_COST_LANES_F32_COEFFICIENT] = 2.7e-10,
+       [HOP_COST_LANES_F32_MONOMIAL] = 2.4e-9,
+       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 2.4e-10,
+       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 5e-9,
+       [HOP_COST_LANES_F64_COEFFICIENT] = 9.7e-11,
+       [HOP_COST_LANES_F64_MONOMIAL] = 2.6e-9,
+       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 3.9e-10,
+       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 3.8e-9,
+       [HOP_COST_ONE_F32_COEFFICIENT] = 5.8e-11,
+       [HOP_COST_ONE_F32_MONOMIAL] = 5.7e-10,
+       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 8.8e-11,
+       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 2.5e-10,
+       [HOP_COST_ONE_F64_COEFFICIENT] = 8.5e-11,
+       [HOP_COST_ONE_F64_MONOMIAL] = 8e-10,
+       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 1.9e-10,
+       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 4.7e-10,
+       [HOP_COST_PRODUCT] = 3.5e-11,
+       [HOP_COST_PRODUCT_PASS] = 5e-11}}},
 };
 
 const char *hop_cost_word(hop_cost cost)
@@ -214,20 +280,50 @@ hop_work hop_work_scores(const hop_model *model, size_t rows)
     return work;
 }
 
-hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows)
+/* Costs of the four forms lie in the order of hop_form, four each. */
+_Static_assert(HOP_COST_LANES_F64_COEFFICIENT == HOP_COST_LANES_F32_COEFFICIENT + 4 * (int)HOP_LANES_F64 &&
+                   HOP_COST_ONE_F32_COEFFICIENT == HOP_COST_LANES_F32_COEFFICIENT + 4 * (int)HOP_ONE_F32 &&
+                   HOP_COST_ONE_F64_COEFFICIENT == HOP_COST_LANES_F32_COEFFICIENT + 4 * (int)HOP_ONE_F64,
+               "four costs a form");
+
+static const hop_sweeps *sweeps_of(hop_form form)
+{
+    const hop_kernels *kernels = hop_kernels_get();
+    const hop_sweeps *sweeps[] = {[HOP_LANES_F32] = &kernels->lanes_f32,
+                                  [HOP_LANES_F64] = &kernels->lanes_f64,
+                                  [HOP_ONE_F32] = &kernels->one_f32,
+                                  [HOP_ONE_F64] = &kernels->one_f64};
+    return sweeps[form];
+}
+
+void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, double groups, hop_work *work)
+{
+    const hop_sweeps *sweeps = sweeps_of(form);
+    double r = (double)hop_rank(model->d, g), coefficients = (double)hop_rank(model->d, g + 1);
+    double bytes = (double)sweeps->real_bytes * (coefficients + 2 * r * (double)sweeps->lanes);
+    double far = log(bytes / NEAR_BYTES) / log(FAR_BYTES / NEAR_BYTES);
+    far = far > 0 ? hop_min(far, 1) : 0;
+    double *count = work->count + HOP_COST_LANES_F32_COEFFICIENT + 4 * (int)form;
+    count[0] += groups * coefficients * (1 - far);
+    count[1] += groups * r * (1 - far);
+    count[2] += groups * coefficients * far;
+    count[3] += groups * r * far;
+    double products = model->shared ? 0 : groups * r * (double)model->p;
+    work->count[HOP_COST_PRODUCT] += products * (double)sweeps->lanes;
+    work->count[HOP_COST_PRODUCT_PASS] += products;
+}
+
+hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows, bool f32)
 {
     hop_work work = row_work(model);
-    size_t n = rows < 1 ? 1 : rows;
-    double groups = (double)((n + HOP_LANES - 1) / HOP_LANES) / (double)n;
-    double r = (double)hop_rank(model->d, g), coefficients = (double)hop_rank(model->d, g + 1);
-    double far = log((r + coefficients) / NEAR_CELLS) / log(FAR_CELLS / NEAR_CELLS);
-    far = far > 0 ? hop_min(far, 1) : 0;
+    hop_form lanes_form = f32 ? HOP_LANES_F32 : HOP_LANES_F64, one_form = f32 ? HOP_ONE_F32 : HOP_ONE_F64;
+    size_t n = rows < 1 ? 1 : rows, lanes = sweeps_of(lanes_form)->lanes, rest = n % lanes;
+    bool single = rest && hop_al_one_by_one(rest, lanes);
+    double groups = (double)(n / lanes) + (rest && !single ? 1 : 0);
     work.count[HOP_COST_DEGREE] = g;
-    work.count[HOP_COST_COEFFICIENT] = groups * coefficients * (1 - far);
-    work.count[HOP_COST_MONOMIAL] = groups * r * (1 - far);
-    work.count[HOP_COST_FAR_COEFFICIENT] = groups * coefficients * far;
-    work.count[HOP_COST_FAR_MONOMIAL] = groups * r * far;
-    work.count[HOP_COST_PRODUCT] = model->shared ? 0 : groups * r * (double)model->p;
+    hop_work_add_groups(model, g, lanes_form, groups / (double)n, &work);
+    if (single)
+        hop_work_add_groups(model, g, one_form, (double)rest / (double)n, &work);
     return work;
 }
 

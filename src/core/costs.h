@@ -7,7 +7,7 @@
 #ifndef HOP_COSTS_H
 #define HOP_COSTS_H
 
-#include "core/model.h"
+#include "core/evaluation.h"
 
 /* Counts of one row's share of a batch. */
 typedef struct hop_work {
@@ -18,8 +18,11 @@ typedef struct hop_work {
 /* rows: how many are answered together; what they share is divided among them. */
 hop_work hop_work_dense(const hop_model *model, size_t rows, bool f64, bool shifted);
 
-/* Degrees 1..g and the answer at g. g + 1 <= 24. */
-hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows);
+/* Degrees 1..g and the answer at g, in f32 or f64, side by side or one by one as hop_al_run() does it. g + 1 <= 24. */
+hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows, bool f32);
+
+/* So many groups of one form, and nothing else of a row. */
+void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, double groups, hop_work *work);
 
 /* What top, support and weights add to a dense pass. */
 hop_work hop_work_scores(const hop_model *model, size_t rows);

@@ -172,29 +172,28 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     const hop_request *request = frame->request;
     const hop_model *model = frame->model;
     bool automatic = request->mode == HOP_AUTO;
-    unsigned g_max = frame->features->g_max, cap = 0, caps[] = {g_max, g_max}; /* against dense in f32, in f64 */
-    for (int f64 = 0; f64 < 2 && automatic; f64++)
-        caps[f64] = hop_plan_degree_cap(model, g_max, n, f64);
+    unsigned g_max = frame->features->g_max, cap = 0;
+    hop_plan_caps caps = {{{g_max, g_max}, {g_max, g_max}}};
+    if (automatic)
+        caps = hop_plan_degree_caps(model, g_max, n);
+    bool same = caps.degree[0][0] == caps.degree[1][0] && caps.degree[0][1] == caps.degree[1][1];
     order_by_size(frame, n);
     bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);
     for (size_t i = 0; i < n; i++) {
         hop_row *row = &frame->rows[frame->pending[i]];
         double max_error = frame->energy_only ? log_allowance(frame, row) : request->max_error;
-        unsigned row_cap = caps[0];
-        if (automatic && !(row->query.T_abs <= HOP_PLAN_RADIUS_MAX))
-            row_cap = 0;
-        else if (caps[0] < caps[1] && !f32_worthwhile(frame, row))
-            row_cap = caps[1];
-        cap = row_cap > cap ? row_cap : cap;
         frame->al_rows[i] = (hop_al_row){.query = &row->query,
                                          .tag = frame->pending[i],
                                          .z = row->z,
                                          .max_error = max_error,
-                                         .degree_cap = row_cap,
+                                         .degree_cap = g_max,
                                          .log_sum = logs,
                                          .predict = automatic,
                                          .best_effort = !automatic && request->best_effort,
                                          .bound = (double)INFINITY};
+        if (automatic)
+            hop_plan_cap_row(&caps, model, frame->features, !same && !f32_worthwhile(frame, row), &frame->al_rows[i]);
+        cap = frame->al_rows[i].degree_cap > cap ? frame->al_rows[i].degree_cap : cap;
     }
     if (cap)
         hop_al_run(model, frame->features, frame->al_rows, n, frame->al_workspace);

@@ -302,11 +302,29 @@ typedef enum hop_cost {
     HOP_COST_F64_PASS_NUMBER, /* one number of a memory, packed on the fly */
     HOP_COST_SCORE,           /* a pair's weight one by one: top, support, weights */
     HOP_COST_DEGREE,          /* almost-linear: a degree of a row */
-    HOP_COST_COEFFICIENT,     /* one of C(d+g+1, g+1) coefficients of a group of HOP_LANES rows, all in cache */
-    HOP_COST_MONOMIAL,        /* one of its C(d+g, g) monomials, there and back */
-    HOP_COST_FAR_COEFFICIENT, /* the same two where the group's monomials fill many MB */
-    HOP_COST_FAR_MONOMIAL,    /* */
-    HOP_COST_PRODUCT,         /* values that are not the keys: one of a group's C(d+g, g) p products */
+    /*
+     * Almost-linear, four costs each in the form that it is evaluated in: a vector of rows side by side, in f32 or in
+     * f64, or a single row. One of C(d+g+1, g+1) coefficients of such a group, and one of its C(d+g, g) monomials, there
+     * and back, where all of them are in a near cache; and where they fill far ones.
+     */
+    HOP_COST_LANES_F32_COEFFICIENT,
+    HOP_COST_LANES_F32_MONOMIAL,
+    HOP_COST_LANES_F32_FAR_COEFFICIENT,
+    HOP_COST_LANES_F32_FAR_MONOMIAL,
+    HOP_COST_LANES_F64_COEFFICIENT,
+    HOP_COST_LANES_F64_MONOMIAL,
+    HOP_COST_LANES_F64_FAR_COEFFICIENT,
+    HOP_COST_LANES_F64_FAR_MONOMIAL,
+    HOP_COST_ONE_F32_COEFFICIENT,
+    HOP_COST_ONE_F32_MONOMIAL,
+    HOP_COST_ONE_F32_FAR_COEFFICIENT,
+    HOP_COST_ONE_F32_FAR_MONOMIAL,
+    HOP_COST_ONE_F64_COEFFICIENT,
+    HOP_COST_ONE_F64_MONOMIAL,
+    HOP_COST_ONE_F64_FAR_COEFFICIENT,
+    HOP_COST_ONE_F64_FAR_MONOMIAL,
+    HOP_COST_PRODUCT,      /* values that are not the keys: one of a row's C(d+g, g) p multiply-adds */
+    HOP_COST_PRODUCT_PASS, /* and one of the C(d+g, g) p numbers read for a group */
     HOP_COSTS
 } hop_cost;
 

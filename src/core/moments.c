@@ -90,7 +90,7 @@ size_t hop_features_bytes(const hop_features *features)
 unsigned hop_features_default_degree(const hop_model *model)
 {
     size_t memories = model->M * model->d * sizeof(float);
-    unsigned cheaper = hop_plan_degree_cap(model, DEFAULT_DEGREE_MAX, HOP_LANES, false), g = 0;
+    unsigned cheaper = hop_plan_degree_caps(model, DEFAULT_DEGREE_MAX, HOP_LANES).degree[0][0], g = 0;
     while (g < DEFAULT_DEGREE_MAX) {
         size_t bytes = hop_features_bytes_estimate(model, g + 1);
         bool small = bytes <= DEFAULT_BYTES_FLOOR, useful = g + 1 <= cheaper && bytes <= memories;

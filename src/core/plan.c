@@ -5,7 +5,6 @@
 
 #include <math.h>
 
-#include "core/almost_linear.h"
 #include "core/costs.h"
 #include "core/dense.h"
 #include "core/rounding.h"
@@ -33,18 +32,39 @@ double hop_plan_dense_seconds(const hop_model *model, size_t rows, bool f64, boo
     return seconds_of(hop_work_dense(model, rows, f64, shifted));
 }
 
-double hop_plan_al_seconds(const hop_model *model, unsigned g, size_t rows)
+double hop_plan_al_seconds(const hop_model *model, unsigned g, size_t rows, bool f32)
 {
-    return seconds_of(hop_work_almost_linear(model, g, rows));
+    return seconds_of(hop_work_almost_linear(model, g, rows, f32));
 }
 
-unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max, size_t rows, bool f64)
+hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_t rows)
 {
-    double dense = hop_plan_dense_seconds(model, rows, f64, false);
-    unsigned g = 0;
-    while (g < g_max && hop_plan_al_seconds(model, g + 1, rows) < dense)
-        g++;
-    return g;
+    hop_plan_caps caps = {{{g_max, g_max}, {g_max, g_max}}};
+    for (int f64 = 0; f64 < 2; f64++) {
+        double dense = hop_plan_dense_seconds(model, rows, f64, false);
+        for (int f32 = 0; f32 < 2; f32++) {
+            unsigned g = g_max;
+            while (g > 0 && !(hop_plan_al_seconds(model, g, rows, f32) < dense))
+                g--;
+            caps.degree[f64][f32] = g;
+            if (g == g_max && !f64 && !f32)
+                return caps; /* the others are no lower: dense would cost more, or the sweeps less */
+        }
+    }
+    return caps;
+}
+
+void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const hop_features *features, bool dense_f64,
+                      hop_al_row *row)
+{
+    const unsigned *degree = caps->degree[dense_f64];
+    if (!(row->query->T_abs <= HOP_PLAN_RADIUS_MAX)) {
+        row->degree_cap = 0;
+        return;
+    }
+    row->degree_cap = degree[1];
+    if (degree[0] < degree[1] && !(model->shared && hop_al_f32_will_do(model, features, row)))
+        row->degree_cap = degree[0];
 }
 
 /* What a dense pass would promise for certain; a sharp one may promise more once it is made. */
@@ -92,22 +112,39 @@ static hop_candidate *add_dense(chooser *c)
     return dense;
 }
 
+/* Whether the sweeps would run in f32, by the maps or, where there are none, by a rule of thumb. */
+static bool sweeps_f32(const chooser *c, const hop_features *features, bool dense_f64)
+{
+    float z;
+    hop_al_row row = {.query = c->query, .z = &z, .max_error = c->max_error};
+    if (!c->model->shared)
+        return false;
+    if (!features)
+        return c->max_error >= 1e-5 * c->model->value.widest;
+    hop_plan_caps caps = hop_plan_degree_caps(c->model, features->g_max, c->rows);
+    hop_plan_cap_row(&caps, c->model, features, dense_f64, &row);
+    return hop_al_f32_will_do(c->model, features, &row);
+}
+
 /*
  * Degrees of the maps, and above them up to the first that would be the choice. Returns the cheapest degree of the
- * maps that is expected to meet for less than `best`, or `best`; *any: one is expected to meet.
+ * maps that is expected to meet for less than `dense`, or that; *any: one is expected to meet.
  */
-static hop_candidate *add_degrees(chooser *c, unsigned g_max, double sigma, hop_candidate *best, bool *any)
+static hop_candidate *add_degrees(chooser *c, const hop_features *features, double sigma, hop_candidate *dense,
+                                  bool *any)
 {
     const hop_query *query = c->query;
-    double h[HOP_DEGREE_MAX], widest = c->model->value.widest, limit = best->predicted_seconds;
-    bool beyond = false;
+    unsigned g_max = features ? features->g_max : 0;
+    bool f32 = sweeps_f32(c, features, dense->f64), beyond = false;
+    double h[HOP_DEGREE_MAX], widest = c->model->value.widest;
+    hop_candidate *best = dense;
     hop_certificate_h(HOP_PLAN_DEGREE_MAX, hop_max(query->T, 0), h);
     for (unsigned g = 1; g <= HOP_PLAN_DEGREE_MAX && !beyond; g++) {
-        double seconds = hop_plan_al_seconds(c->model, g, c->rows);
-        if (g > g_max && (!(seconds < limit) || best->degree > 0))
+        double seconds = hop_plan_al_seconds(c->model, g, c->rows, f32);
+        if (g > g_max && (!(seconds < dense->predicted_seconds) || best->degree > 0))
             break;
         double bound = query->usable ? widest * hop_al_predict(g, sigma, query->T_abs, h[g]) : (double)INFINITY;
-        hop_candidate *at = add(c, (int)g, true, seconds, bound);
+        hop_candidate *at = add(c, (int)g, !f32, seconds, bound);
         beyond = g > g_max && at->meets;
         if (beyond)
             at->reason = g_max ? HOP_REASON_MAX_DEGREE : HOP_REASON_NO_MAPS;
@@ -124,9 +161,9 @@ void hop_plan_choose(const hop_model *model, const hop_features *features, const
     hop_plan plan = {.radius = query->T_abs};
     chooser c = {.model = model, .query = query, .max_error = request->max_error, .rows = rows, .plan = &plan};
     bool any = false, scores = request->want & HOP_WANT_SCORES, near = query->T_abs <= HOP_PLAN_RADIUS_MAX;
-    hop_candidate *dense = add_dense(&c);
-    hop_candidate *best = add_degrees(&c, features ? features->g_max : 0,
-                                      features ? sigma : query->T_abs / sqrt((double)model->d), dense, &any);
+    if (!features)
+        sigma = query->T_abs / sqrt((double)model->d);
+    hop_candidate *dense = add_dense(&c), *best = add_degrees(&c, features, sigma, dense, &any);
     if (scores || !near) {
         best = dense;
         for (hop_candidate *at = dense + 1; at < plan.candidates + plan.n; at++)
@@ -136,11 +173,12 @@ void hop_plan_choose(const hop_model *model, const hop_features *features, const
     plan.mode = best->degree ? HOP_ALMOST_LINEAR : HOP_DENSE;
     plan.degree = best->degree;
     plan.predicted_seconds = best->predicted_seconds;
-    if (!best->degree)
-        plan.fallback = scores        ? HOP_FALLBACK_RETURN
-                        : !features   ? HOP_FALLBACK_BUILDING
-                        : any && near ? HOP_FALLBACK_COST
-                                      : HOP_FALLBACK_BOUND;
+    if (best == dense && scores)
+        plan.fallback = HOP_FALLBACK_RETURN;
+    else if (best == dense && !features)
+        plan.fallback = HOP_FALLBACK_BUILDING;
+    else if (best == dense)
+        plan.fallback = any && near ? HOP_FALLBACK_COST : HOP_FALLBACK_BOUND;
     *out = plan;
 }
 
@@ -166,10 +204,11 @@ double hop_plan_guess_seconds(const hop_model *model, const hop_features *featur
     bool only = request->mode == HOP_ALMOST_LINEAR;
     if (!features || request->mode == HOP_DENSE)
         return dense;
+    bool f32 = model->shared && request->max_error >= 1e-5 * model->value.widest;
     if (radius < HOP_PLAN_RADIUS_MAX) {
         hop_certificate_h(features->g_max, radius, h);
         for (unsigned g = 1; g <= features->g_max; g++) {
-            double seconds = hop_plan_al_seconds(model, g, rows);
+            double seconds = hop_plan_al_seconds(model, g, rows, f32);
             if (!only && seconds >= dense)
                 break;
             if (model->value.widest * hop_al_predict(g, radius / sqrt((double)model->d), radius, h[g]) <=
@@ -177,7 +216,7 @@ double hop_plan_guess_seconds(const hop_model *model, const hop_features *featur
                 return seconds;
         }
     }
-    return only ? hop_plan_al_seconds(model, features->g_max, rows) : dense;
+    return only ? hop_plan_al_seconds(model, features->g_max, rows, f32) : dense;
 }
 
 double hop_plan_worst_seconds(const hop_model *model, const hop_features *features, const hop_request *request,
@@ -189,6 +228,7 @@ double hop_plan_worst_seconds(const hop_model *model, const hop_features *featur
     if (request->want & HOP_WANT_SCORES)
         seconds += seconds_of(hop_work_scores(model, rows));
     if (features && request->mode != HOP_DENSE)
-        seconds += 2 * hop_plan_al_seconds(model, features->g_max, rows);
+        seconds += 2 * (hop_plan_al_seconds(model, features->g_max, rows, false) +
+                        hop_plan_al_seconds(model, features->g_max, rows, model->shared));
     return seconds;
 }

@@ -7,8 +7,7 @@
 #ifndef HOP_PLAN_H
 #define HOP_PLAN_H
 
-#include "core/moments.h"
-#include "core/query.h"
+#include "core/almost_linear.h"
 
 /* What needs every score, and so a dense pass. */
 enum { HOP_WANT_SCORES = HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS };
@@ -16,12 +15,23 @@ enum { HOP_WANT_SCORES = HOP_WANT_TOP | HOP_WANT_SUPPORT | HOP_WANT_WEIGHTS };
 /* Above this radius no degree that is worth its cost has a certificate: auto does not even look. */
 #define HOP_PLAN_RADIUS_MAX 40.0
 
-/* Predicted seconds of one row among so many. g <= HOP_PLAN_DEGREE_MAX. */
+/* Predicted seconds of one row among so many. g <= HOP_PLAN_DEGREE_MAX; f32: the precision of the sweeps. */
 double hop_plan_dense_seconds(const hop_model *model, size_t rows, bool f64, bool shifted);
-double hop_plan_al_seconds(const hop_model *model, unsigned g, size_t rows);
+double hop_plan_al_seconds(const hop_model *model, unsigned g, size_t rows, bool f32);
 
-/* The highest degree up to g_max that is predicted cheaper than dense, of the given precision, unshifted; 0: none. */
-unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max, size_t rows, bool f64);
+/*
+ * The highest degree up to g_max whose sweeps are predicted cheaper than an unshifted dense pass, by both's precision; 0:
+ * none. Cost: below a microsecond where all of them are.
+ */
+typedef struct hop_plan_caps {
+    unsigned degree[2][2]; /* [dense in f64][sweeps in f32] */
+} hop_plan_caps;
+
+hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_t rows);
+
+/* The one that is row's: 0 beyond HOP_PLAN_RADIUS_MAX. row: query, z and max_error are read, degree_cap is written. */
+void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const hop_features *features, bool dense_f64,
+                      hop_al_row *row);
 
 /*
  * Candidates and choice for one query of a batch. sigma: (mean t^2)^{1/2} (hop_al_sigma), ignored where features is

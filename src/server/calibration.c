@@ -138,7 +138,8 @@ static bool measure(const srv_config *config, const char *cpu)
         "costs measured in %.0f ms, within a factor of %.2f: dense f32 %.3g ns + %.3g ns a multiply-add, f64 %.3g ns, "
         "map coefficient %.3g ns, monomial %.3g ns, memory %.3g GB/s",
         ms, misfit, ns(&costs, HOP_COST_PAIR), ns(&costs, HOP_COST_MADD), ns(&costs, HOP_COST_F64_MADD),
-        ns(&costs, HOP_COST_FAR_COEFFICIENT), ns(&costs, HOP_COST_FAR_MONOMIAL), 1 / ns(&costs, HOP_COST_STREAM));
+        ns(&costs, HOP_COST_LANES_F32_FAR_COEFFICIENT), ns(&costs, HOP_COST_LANES_F32_FAR_MONOMIAL),
+        1 / ns(&costs, HOP_COST_STREAM));
     if (config->cost_cache[0])
         to_cache(config->cost_cache, cpu, &costs);
     return true;

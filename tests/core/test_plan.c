@@ -90,7 +90,7 @@ END_TEST
 
 START_TEST(a_clock_that_makes_no_sense_is_refused)
 {
-    static const double steps[] = {0, -1e-6, 2, (double)NAN, 1e-5};
+    static const double steps[] = {0, -1e-6, 2, (double)NAN};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         ticks at = {.step = steps[i]};
         hop_clock clock = {.seconds = tick, .context = &at};
