@@ -22,12 +22,12 @@ enum {
 #define MISFIT_MAX 8.0
 #define PRIOR_WEIGHT 3e-3 /* of a built-in cost against one trial: decides what no trial tells */
 
-typedef enum kind { DENSE, DENSE_SHIFTED, DENSE_F64, SCORES, MAPS } kind;
+typedef enum kind { DENSE, DENSE_SHIFTED, DENSE_F64, SCORES, MAPS, BUILD } kind;
 
 /* One question that is timed: L times the same query against M memories. Of MAPS, in every form there is. */
 typedef struct trial {
     kind kind;
-    unsigned g;        /* of MAPS */
+    unsigned g;        /* of MAPS and BUILD */
     size_t M, d, p, L; /* p = 0: values are the keys */
 } trial;
 
@@ -36,27 +36,28 @@ static const trial trials[] = {
     {DENSE, 0, 16, 16, 0, 64},
     {DENSE, 0, 16, 64, 0, 64},
     {DENSE, 0, 1024, 4, 0, 64},
-    {DENSE, 0, 1024, 16, 0, 64},
-    {DENSE, 0, 1024, 64, 0, 64},
-    {DENSE, 0, 256, 256, 0, 64},
+    {DENSE, 0, 512, 16, 0, 64},
+    {DENSE, 0, 512, 64, 0, 64},
+    {DENSE, 0, 128, 256, 0, 64},
     {DENSE, 0, 1024, 16, 0, 1},
     {DENSE, 0, 1024, 64, 0, 1},
     {DENSE, 0, 512, 256, 0, 1},
     {DENSE, 0, 1024, 32, 0, 8},
     {SCORES, 0, 256, 8, 0, 16},
-    {DENSE_SHIFTED, 0, 1024, 16, 0, 64},
-    {DENSE_SHIFTED, 0, 512, 128, 0, 64},
-    {DENSE_F64, 0, 512, 8, 0, 64},
-    {DENSE_F64, 0, 512, 64, 0, 64},
+    {DENSE_SHIFTED, 0, 512, 16, 0, 64},
+    {DENSE_SHIFTED, 0, 256, 128, 0, 64},
+    {DENSE_F64, 0, 256, 8, 0, 64},
+    {DENSE_F64, 0, 256, 64, 0, 64},
     {DENSE_F64, 0, 512, 64, 0, 1},
     {MAPS, 1, 64, 8, 0, 32},
-    {MAPS, 5, 64, 6, 0, 32},
-    {MAPS, 2, 64, 20, 0, 32},
-    {MAPS, 3, 64, 16, 0, 32},
+    {MAPS, 5, 64, 6, 0, 16},
+    {MAPS, 2, 64, 20, 0, 16},
+    {MAPS, 3, 64, 16, 0, 16},
     {MAPS, 8, 64, 8, 0, 16},
     {MAPS, 3, 64, 32, 0, 16},
     {MAPS, 6, 64, 8, 64, 16},
     {MAPS, 2, 64, 24, 32, 16},
+    {BUILD, 4, 512, 12, 0, 1},
 };
 enum { TRIALS = sizeof trials / sizeof *trials, TIMES_MAX = TRIALS * HOP_FORMS };
 
@@ -127,6 +128,12 @@ static hop_status ask(const stage *s, hop_error *error)
         .z = s->z, .error_bound = s->bound, .degree = s->degree, .fallback = s->fallback, .support = s->support};
     if (s->trial->kind == MAPS)
         return sweep(s, error);
+    if (s->trial->kind == BUILD) {
+        hop_features *features = NULL;
+        hop_status status = hop_features_build(s->model, s->trial->g, NULL, NULL, &features, error);
+        hop_features_free(features);
+        return status;
+    }
     return hop_retrieve(s->model, &s->request, s->trial->L, s->x, s->workspace, s->workspace_bytes, &answer, error);
 }
 
@@ -199,6 +206,8 @@ static hop_status stage_init(stage *s, const trial *t, hop_error *error)
 static hop_work work_of(const stage *s)
 {
     const trial *t = s->trial;
+    if (t->kind == BUILD)
+        return hop_work_build(s->model, t->g);
     hop_work work = hop_work_dense(s->model, t->L, t->kind == DENSE_F64, t->kind == DENSE_SHIFTED);
     if (t->kind == SCORES) {
         hop_work scores = hop_work_scores(s->model, t->L);

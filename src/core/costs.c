@@ -57,6 +57,7 @@ static const char *const words[HOP_COSTS] = {
     [HOP_COST_ONE_F64_FAR_MONOMIAL] = "one_f64_far_monomial",
     [HOP_COST_PRODUCT] = "product",
     [HOP_COST_PRODUCT_PASS] = "product_pass",
+    [HOP_COST_BUILD] = "build",
 };
 
 /* Measured by hop_calibrate() on one x86-64 server; neon is taken from avx2 at half its width. */
@@ -95,7 +96,8 @@ static const struct {
        [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 1.2e-9,
        [HOP_COST_ONE_F64_FAR_MONOMIAL] = 2.2e-9,
        [HOP_COST_PRODUCT] = 1e-11,
-       [HOP_COST_PRODUCT_PASS] = 5e-11}}},
+       [HOP_COST_PRODUCT_PASS] = 5e-11,
+       [HOP_COST_BUILD] = 7e-10}}},
     {"neon",
      {{[HOP_COST_ROW] = 8.5e-8,
        [HOP_COST_NUMBER] = 4.5e-9,
@@ -127,7 +129,8 @@ static const struct {
        [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 2e-10,
        [HOP_COST_ONE_F64_FAR_MONOMIAL] = 4.9e-10,
        [HOP_COST_PRODUCT] = 2.5e-11,
-       [HOP_COST_PRODUCT_PASS] = 5e-11}}},
+       [HOP_COST_PRODUCT_PASS] = 5e-11,
+       [HOP_COST_BUILD] = 1.2e-10}}},
     {"avx2",
      {{[HOP_COST_ROW] = 8.5e-8,
        [HOP_COST_NUMBER] = 4.5e-9,
@@ -159,7 +162,8 @@ static const struct {
        [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 2e-10,
        [HOP_COST_ONE_F64_FAR_MONOMIAL] = 4.9e-10,
        [HOP_COST_PRODUCT] = 2.5e-11,
-       [HOP_COST_PRODUCT_PASS] = 5e-11}}},
+       [HOP_COST_PRODUCT_PASS] = 5e-11,
+       [HOP_COST_BUILD] = 6e-11}}},
     {"avx512",
      {{[HOP_COST_ROW] = 9.3e-8,
        [HOP_COST_NUMBER] = 4.5e-9,
@@ -191,7 +195,8 @@ static const struct {
        [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 1.9e-10,
        [HOP_COST_ONE_F64_FAR_MONOMIAL] = 4.7e-10,
        [HOP_COST_PRODUCT] = 3.5e-11,
-       [HOP_COST_PRODUCT_PASS] = 5e-11}}},
+       [HOP_COST_PRODUCT_PASS] = 5e-11,
+       [HOP_COST_BUILD] = 2.5e-11}}},
 };
 
 const char *hop_cost_word(hop_cost cost)
@@ -324,6 +329,14 @@ hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows,
     hop_work_add_groups(model, g, lanes_form, groups / (double)n, &work);
     if (single)
         hop_work_add_groups(model, g, one_form, (double)rest / (double)n, &work);
+    return work;
+}
+
+hop_work hop_work_build(const hop_model *model, unsigned g)
+{
+    hop_work work = {.count[HOP_COST_BUILD] = (double)model->M * (double)hop_rank(model->d, g + 1)};
+    if (!model->shared)
+        work.count[HOP_COST_BUILD] += (double)model->M * (double)hop_rank(model->d, g) * (double)model->p;
     return work;
 }
 

@@ -27,6 +27,9 @@ void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, doub
 /* What top, support and weights add to a dense pass. */
 hop_work hop_work_scores(const hop_model *model, size_t rows);
 
+/* Building maps of degree g. */
+hop_work hop_work_build(const hop_model *model, unsigned g);
+
 double hop_work_seconds(const hop_work *work, const hop_costs *costs);
 
 #endif

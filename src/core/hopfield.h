@@ -163,12 +163,15 @@ size_t hop_model_bytes(const hop_model *model); /* held beside the source rows, 
 
 /*
  * Feature maps. They depend on neither beta nor tolerance: one set of maps answers every query up to its
- * degree. hop_features_default_degree() is the largest degree whose maps are at most as large as the memories
- * themselves and predicted cheaper to evaluate than dense (maps up to 64 KiB are always taken), and whose build
- * stays within 6e10 multiply-adds; 0 where none is.
+ * degree. hop_features_degree_within() is the largest degree whose maps take at most byte_budget bytes, are predicted to
+ * build within build_seconds on one thread and to be cheaper to evaluate than dense (maps up to 64 KiB are always taken
+ * that fit the budgets); 0 where none is. hop_features_default_degree() is that for maps at most as large as the
+ * memories themselves (or 64 KiB) and 2 seconds.
  */
+unsigned hop_features_degree_within(const hop_model *model, size_t byte_budget, double build_seconds);
 unsigned hop_features_default_degree(const hop_model *model);
 size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree); /* SIZE_MAX: overflow */
+double hop_features_build_seconds(const hop_model *model, unsigned max_degree);  /* predicted, one thread */
 
 /* The same with what hop_features_build() holds besides while it runs on an executor of that width. */
 size_t hop_features_build_bytes(const hop_model *model, unsigned max_degree, size_t width);
@@ -325,6 +328,7 @@ typedef enum hop_cost {
     HOP_COST_ONE_F64_FAR_MONOMIAL,
     HOP_COST_PRODUCT,      /* values that are not the keys: one of a row's C(d+g, g) p multiply-adds */
     HOP_COST_PRODUCT_PASS, /* and one of the C(d+g, g) p numbers read for a group */
+    HOP_COST_BUILD,        /* one of the M C(d+g+1, g+1) multiply-adds of building feature maps */
     HOP_COSTS
 } hop_cost;
 

@@ -12,18 +12,13 @@
 #include "core/alloc.h"
 #include "core/blas.h"
 #include "core/checked.h"
+#include "core/costs.h"
 #include "core/plan.h"
 #include "core/status.h"
 
-enum {
-    BLOCK_MAX = 256,
-    BLOCK_MIN = 16,
-    BLOCK_BYTES = 4 << 20,
-    DEFAULT_BYTES_FLOOR = 64 << 10,
-    DEFAULT_DEGREE_MAX = 12
-};
+enum { BLOCK_MAX = 256, BLOCK_MIN = 16, BLOCK_BYTES = 4 << 20, SMALL_BYTES = 64 << 10, DEGREE_TRIED_MAX = 12 };
 
-#define DEFAULT_BUILD_MADDS 6e10
+#define DEFAULT_BUILD_SECONDS 2.0
 
 unsigned hop_features_max_degree(const hop_features *features)
 {
@@ -87,18 +82,31 @@ size_t hop_features_bytes(const hop_features *features)
     return (scalar + rows) * sizeof(double) + (features->a_f32 ? scalar * sizeof(float) : 0);
 }
 
-unsigned hop_features_default_degree(const hop_model *model)
+double hop_features_build_seconds(const hop_model *model, unsigned max_degree)
 {
-    size_t memories = model->M * model->d * sizeof(float);
-    unsigned cheaper = hop_plan_degree_caps(model, DEFAULT_DEGREE_MAX, HOP_LANES).degree[0][0], g = 0;
-    while (g < DEFAULT_DEGREE_MAX) {
+    hop_costs costs;
+    hop_costs_get(&costs);
+    hop_work work = hop_work_build(model, max_degree);
+    return hop_work_seconds(&work, &costs);
+}
+
+unsigned hop_features_degree_within(const hop_model *model, size_t byte_budget, double build_seconds)
+{
+    unsigned cheaper = hop_plan_degree_cap(model, DEGREE_TRIED_MAX), g = 0;
+    while (g < DEGREE_TRIED_MAX) {
         size_t bytes = hop_features_bytes_estimate(model, g + 1);
-        bool small = bytes <= DEFAULT_BYTES_FLOOR, useful = g + 1 <= cheaper && bytes <= memories;
-        if (!(small || useful) || (double)bytes / sizeof(double) * (double)model->M > DEFAULT_BUILD_MADDS)
+        bool useful = g + 1 <= cheaper || bytes <= SMALL_BYTES;
+        if (bytes > byte_budget || !useful || hop_features_build_seconds(model, g + 1) > build_seconds)
             break;
         g++;
     }
     return g;
+}
+
+unsigned hop_features_default_degree(const hop_model *model)
+{
+    size_t memories = model->M * model->d * sizeof(float);
+    return hop_features_degree_within(model, memories > SMALL_BYTES ? memories : SMALL_BYTES, DEFAULT_BUILD_SECONDS);
 }
 
 void hop_features_free(hop_features *features)

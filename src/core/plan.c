@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "core/costs.h"
+#include "core/kernels.h"
 #include "core/dense.h"
 #include "core/rounding.h"
 
@@ -52,6 +53,11 @@ hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_
         }
     }
     return caps;
+}
+
+unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max)
+{
+    return hop_plan_degree_caps(model, g_max, HOP_LANES).degree[0][model->shared];
 }
 
 void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const hop_features *features, bool dense_f64,

@@ -26,13 +26,14 @@ typedef struct batch {
     void *arg;
     size_t n;
     atomic_size_t next_task;
+    bool query;       /* not held to the admin share */
     unsigned helpers; /* workers inside, under the lock */
     struct batch *next;
 } batch;
 
 struct srv_scheduler {
     srv_scheduler_options options;
-    hop_executor executor;
+    hop_executor executor, query_executor;
     pthread_mutex_t lock;
     pthread_cond_t work;       /* workers wait: jobs, batches, stop */
     pthread_cond_t timer;      /* the timer waits: a queue is no longer empty, stop */
@@ -41,7 +42,7 @@ struct srv_scheduler {
     double queued_seconds; /* of waiting queries */
     atomic_size_t urgent;  /* decoding and queries that wait: helpers look without the lock */
     batch *batches;
-    unsigned busy, ending, admin_running, helping, admin_share;
+    unsigned busy, ending, admin_running, helping, admin_share; /* helping: batches that are held to the share */
     bool last_was_admin, draining, stop;
     uint64_t dropped_gone;
     unsigned n_threads;
@@ -248,13 +249,16 @@ static srv_job *pick_job(srv_scheduler *s)
 
 static batch *pick_batch(srv_scheduler *s)
 {
-    if (s->helping >= s->admin_share)
-        return NULL;
+    batch *other = NULL;
     for (batch *b = s->batches; b; b = b->next) {
-        if (atomic_load(&b->next_task) < b->n)
+        if (atomic_load(&b->next_task) >= b->n)
+            continue;
+        if (b->query)
             return b;
+        if (!other && s->helping < s->admin_share)
+            other = b;
     }
-    return NULL;
+    return other;
 }
 
 static void run_job(srv_scheduler *s, srv_job *job, srv_workspace *workspace)
@@ -295,7 +299,7 @@ static void run_job(srv_scheduler *s, srv_job *job, srv_workspace *workspace)
 static void help_batch(srv_scheduler *s, batch *b)
 {
     b->helpers++;
-    s->helping++;
+    s->helping += !b->query;
     s->busy++;
     pthread_mutex_unlock(&s->lock);
     while (atomic_load(&s->urgent) == 0) {
@@ -306,7 +310,7 @@ static void help_batch(srv_scheduler *s, batch *b)
     }
     pthread_mutex_lock(&s->lock);
     s->busy--;
-    s->helping--;
+    s->helping -= !b->query;
     b->helpers--;
     pthread_cond_broadcast(&s->batch_left);
 }
@@ -365,10 +369,9 @@ static void *timer_main(void *arg)
 
 /* ---- executor ---------------------------------------------------------------------------------------- */
 
-static void executor_run(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)
+static void run_batch(srv_scheduler *s, bool query, size_t n, void (*task)(void *arg, size_t i), void *arg)
 {
-    srv_scheduler *s = context;
-    batch b = {.task = task, .arg = arg, .n = n};
+    batch b = {.task = task, .arg = arg, .n = n, .query = query};
     if (n > 1) {
         pthread_mutex_lock(&s->lock);
         b.next = s->batches;
@@ -390,9 +393,24 @@ static void executor_run(void *context, size_t n, void (*task)(void *arg, size_t
     }
 }
 
+static void admin_run(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)
+{
+    run_batch(context, false, n, task, arg);
+}
+
+static void query_run(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)
+{
+    run_batch(context, true, n, task, arg);
+}
+
 const hop_executor *srv_scheduler_executor(srv_scheduler *s)
 {
     return &s->executor;
+}
+
+const hop_executor *srv_scheduler_query_executor(srv_scheduler *s)
+{
+    return &s->query_executor;
 }
 
 /* ---- life -------------------------------------------------------------------------------------------- */
@@ -423,7 +441,8 @@ hop_status srv_scheduler_new(const srv_scheduler_options *options, srv_scheduler
         return hop_fail(error, HOP_E_NOMEM, "no memory for %u workers", options->workers);
     s->options = *options;
     s->admin_share = options->workers > 1 ? options->workers / 2 : 1;
-    s->executor = (hop_executor){.run = executor_run, .context = s, .width = (size_t)s->admin_share + 1};
+    s->executor = (hop_executor){.run = admin_run, .context = s, .width = (size_t)s->admin_share + 1};
+    s->query_executor = (hop_executor){.run = query_run, .context = s, .width = options->workers};
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
     pthread_cond_init(&s->batch_left, NULL);

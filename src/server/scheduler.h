@@ -97,10 +97,12 @@ HOP_WARN_UNUSED srv_admission srv_scheduler_submit(srv_scheduler *scheduler, srv
 void srv_job_requeue(srv_job *job, double seconds, srv_job_run run);
 
 /*
- * An executor for work that can be cut into tasks: the caller takes tasks itself, and workers that are free and
- * within the admin share help. It never waits for a worker to become free. Usable from any thread, jobs included.
+ * Executors for work that can be cut into tasks: the caller takes tasks itself, and workers that are free help, until
+ * somebody waits for an answer. It never waits for a worker to become free. Usable from any thread, jobs included.
+ * Builds and uploads are helped within the admin share, queries by every idle worker, and before those.
  */
 const hop_executor *srv_scheduler_executor(srv_scheduler *scheduler);
+const hop_executor *srv_scheduler_query_executor(srv_scheduler *scheduler);
 
 /* Refuse new jobs from now on, and end every queued one with SRV_JOB_DRAINED. Running ones go on. */
 void srv_scheduler_drain(srv_scheduler *scheduler);

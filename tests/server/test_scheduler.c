@@ -369,7 +369,7 @@ START_TEST(executor_works_from_jobs_that_fill_every_worker)
     srv_scheduler *scheduler = start(2, 1e9);
     nested *all = calloc(6, sizeof *all);
     for (int i = 0; i < 6; i++) {
-        all[i].executor = srv_scheduler_executor(scheduler);
+        all[i].executor = (i < 3 ? srv_scheduler_executor : srv_scheduler_query_executor)(scheduler);
         sem_init(&all[i].ended, 0, 0);
         all[i].job = (srv_job){
             .class = i % 2 ? SRV_JOB_ADMIN : SRV_JOB_QUERY, .run = nested_run, .done = nested_done, .context = &all[i]};
@@ -382,6 +382,61 @@ START_TEST(executor_works_from_jobs_that_fill_every_worker)
     }
     srv_scheduler_free(scheduler);
     free(all);
+}
+END_TEST
+
+/* Tasks that wait for each other: none returns before `all` of them run at once, or long after. */
+typedef struct meeting {
+    int all;
+    atomic_int here, most;
+} meeting;
+
+static void meet(void *arg, size_t i)
+{
+    (void)i;
+    meeting *m = arg;
+    int here = atomic_fetch_add(&m->here, 1) + 1, most = atomic_load(&m->most);
+    while (here > most && !atomic_compare_exchange_weak(&m->most, &most, here))
+        ;
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int wait = 0; wait < 20000 && atomic_load(&m->most) < m->all; wait++)
+        nanosleep(&pause, NULL);
+    if (i == 0) /* the others have had their chance to be too many */
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    atomic_fetch_sub(&m->here, 1);
+}
+
+START_TEST(a_query_is_helped_by_every_idle_worker)
+{
+    enum { WORKERS = 4 };
+    srv_scheduler *scheduler = start(WORKERS, 1e9);
+    const hop_executor *executor = srv_scheduler_query_executor(scheduler);
+    ck_assert_uint_eq(executor->width, WORKERS);
+    meeting m = {.all = WORKERS + 1}; /* this thread is none of them */
+    executor->run(executor->context, WORKERS + 1, meet, &m);
+    ck_assert_int_eq(m.most, WORKERS + 1);
+    executor = srv_scheduler_executor(scheduler);
+    meeting few = {.all = WORKERS / 2 + 1};
+    executor->run(executor->context, 2 * WORKERS, meet, &few);
+    ck_assert_int_eq(few.most, WORKERS / 2 + 1);
+    srv_scheduler_free(scheduler);
+}
+END_TEST
+
+START_TEST(a_query_does_not_wait_for_busy_workers)
+{
+    enum { WORKERS = 2 };
+    srv_scheduler *scheduler = start(WORKERS, 1e9);
+    probe blockers[WORKERS];
+    sem_t gate;
+    block_workers(scheduler, blockers, WORKERS, &gate);
+    const hop_executor *executor = srv_scheduler_query_executor(scheduler);
+    atomic_int cells[100] = {0};
+    executor->run(executor->context, 100, add_one, cells); /* returns though nobody can help */
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(cells[i], 1);
+    release_workers(blockers, WORKERS, &gate);
+    srv_scheduler_free(scheduler);
 }
 END_TEST
 
@@ -399,6 +454,8 @@ static Suite *make(void)
     tcase_add_test(tests, workspaces_grow_and_are_reused);
     tcase_add_test(tests, executor_runs_every_task_once);
     tcase_add_test(tests, executor_works_from_jobs_that_fill_every_worker);
+    tcase_add_test(tests, a_query_is_helped_by_every_idle_worker);
+    tcase_add_test(tests, a_query_does_not_wait_for_busy_workers);
     suite_add_tcase(suite, tests);
     return suite;
 }
