@@ -39,6 +39,10 @@ typedef struct lane {
     bool due;             /* wants its numerator at the degree at hand */
     unsigned best_degree; /* of the smallest ratio so far; 0: no degree had a bound */
     double best_ratio;
+    unsigned degree; /* at hand: of the four below */
+    double eps;      /* of W's polynomial, and that; INFINITY: none */
+    const double *c;
+    double D, expected;                                           /* Taylor's D, and coarsely certificate T's E / D */
     double under;                                                 /* hop_evaluation_under() of the highest degree */
     double h[HOP_DEGREE_MAX];                                     /* h_g(max(T, 0)) */
     double term[HOP_DEGREE_MAX + 2], partial[HOP_DEGREE_MAX + 2]; /* s^k/k!, P_k(s), rounded up */
@@ -108,14 +112,11 @@ static void judge_taylor(const group *s, unsigned g, size_t q, verdict *out)
 {
     const lane *at = &s->lanes[q];
     const hop_query *query = at->row->query;
-    double sum = 0;
-    for (unsigned k = 0; k <= g; k++)
-        sum += s->e.D[k][q];
     unsigned top = g % 2 ? g + 1 : g;
-    out->D = sum;
+    out->D = at->D;
     weigh_errors(s, g, at, at->partial[g], query->s * at->partial[g - 1], out);
     hop_partial partial = {.g = g,
-                           .D = sum,
+                           .D = at->D,
                            .D_error = out->D_error,
                            .top = s->e.D[top][q],
                            .top_error = term_error(s, g, at, top),
@@ -127,10 +128,11 @@ static void judge_taylor(const group *s, unsigned g, size_t q, verdict *out)
     conclude(hop_certificate_taylor(&partial, &out->truncation), out);
 }
 
-/* Certificate W likewise; c: the coefficients in use. */
-static void judge_minimax(const group *s, unsigned g, size_t q, double eps, const double *c, verdict *out)
+/* Certificate W likewise. */
+static void judge_minimax(const group *s, unsigned g, size_t q, verdict *out)
 {
     const lane *at = &s->lanes[q];
+    const double *c = at->c;
     double sum = 0, B0 = 0, B1 = 0;
     for (unsigned k = 0; k <= g; k++) {
         double size = fabs(c[k]) * at->term[k];
@@ -140,7 +142,7 @@ static void judge_minimax(const group *s, unsigned g, size_t q, double eps, cons
     }
     out->D = sum;
     weigh_errors(s, g, at, B0 * (1 + 0x1p-46), B1 * (1 + 0x1p-46), out);
-    hop_weighted weighted = {.eps = eps,
+    hop_weighted weighted = {.eps = at->eps,
                              .D = sum,
                              .D_error = out->D_error,
                              .first = s->e.D[1][q],
@@ -149,35 +151,45 @@ static void judge_minimax(const group *s, unsigned g, size_t q, double eps, cons
     conclude(hop_certificate_minimax(&weighted, &out->truncation), out);
 }
 
-/* W's polynomial for lane q at degree g, and its eps; INFINITY: none that the sweeps can weigh. */
-static double minimax_of(const lane *at, unsigned g, const double **c)
+/* W's polynomial at degree g, and its eps; INFINITY: none that the sweeps can weigh. */
+static void find_minimax(lane *at, unsigned g)
 {
-    double eps = hop_minimax(g, at->row->query->T_abs, c);
-    if (!(eps < 1))
-        return (double)INFINITY;
-    double least = 1 / HOP_EVALUATION_WEIGHT_MAX, top = fabs((*c)[g]);
+    double least = 1 / HOP_EVALUATION_WEIGHT_MAX;
+    at->c = NULL;
+    at->eps = hop_minimax(g, at->row->query->T_abs, &at->c);
+    if (!(at->eps < 1)) {
+        at->eps = (double)INFINITY;
+        return;
+    }
+    double top = fabs(at->c[g]);
     bool fits = top >= least && top <= HOP_EVALUATION_WEIGHT_MAX;
     for (unsigned k = 0; k < g; k++)
-        fits = fits && fabs((*c)[k]) <= HOP_EVALUATION_WEIGHT_MAX * top;
-    return fits ? eps : (double)INFINITY;
+        fits = fits && fabs(at->c[k]) <= HOP_EVALUATION_WEIGHT_MAX * top;
+    if (!fits)
+        at->eps = (double)INFINITY;
 }
 
-/* Coarsely, what certificate T will say at degree g: E over D, from D_{g+1} where it is there, else from D_{g-1}. */
-static double expect_taylor(const group *s, unsigned g, size_t q)
+/* What to expect of both certificates of lane q at degree g; of T from D_{g+1} where it is there, else from D_{g-1}. */
+static void consider(group *s, unsigned g, size_t q)
 {
-    const lane *at = &s->lanes[q];
-    double D = 0, sigma = at->row->sigma, T_abs = at->row->query->T_abs, E;
+    lane *at = &s->lanes[q];
+    double sigma = at->row->sigma, T_abs = at->row->query->T_abs, E;
+    if (at->degree != g) {
+        at->degree = g;
+        at->D = 0;
+        for (unsigned k = 0; k <= g; k++)
+            at->D += s->e.D[k][q];
+        find_minimax(at, g);
+    }
     /* of keys that fill a ball evenly, until D_2 is there */
     double moment = g > 1 ? sigma * sigma : T_abs * T_abs / ((double)s->e.index->d + 2);
-    for (unsigned k = 0; k <= g; k++)
-        D += s->e.D[k][q];
     if (g % 2 == 0)
         E = T_abs * s->e.D[g][q] * at->h[g] / (g + 1);
     else if (s->e.highest > g || s->e.top > g)
         E = s->e.D[g + 1][q] * at->h[g];
     else
         E = s->e.D[g - 1][q] * moment / (g + 1) * at->h[g];
-    return E / hop_max(D, 1);
+    at->expected = E / hop_max(at->D, 1);
 }
 
 /* What max_error leaves to E / D, before rounding. */
@@ -196,14 +208,14 @@ static bool choose(group *s, unsigned g)
 {
     bool any = false;
     for (size_t q = 0; q < s->n; q++) {
-        const double *c = NULL;
+        const lane *at = &s->lanes[q];
         s->c[q] = NULL;
-        if (!looking(&s->lanes[q], g))
+        if (!looking(at, g))
             continue;
-        double eps = minimax_of(&s->lanes[q], g, &c), taylor = expect_taylor(s, g, q);
-        if (eps < taylor)
-            s->c[q] = c;
-        any = any || hop_min(eps, taylor) <= HOPE_MARGIN * allowed(s, &s->lanes[q]);
+        consider(s, g, q);
+        if (at->eps < at->expected)
+            s->c[q] = at->c;
+        any = any || hop_min(at->eps, at->expected) <= HOPE_MARGIN * allowed(s, at);
     }
     return any;
 }
@@ -214,31 +226,20 @@ static void run_top(group *s, unsigned g)
     memcpy(s->top_c, s->c, sizeof s->c);
 }
 
-/* Which of T and W to make: none where neither is expected to come near what is allowed. */
-static void expect(const group *s, unsigned g, size_t q, double eps, bool *taylor, bool *minimax)
-{
-    double expected = expect_taylor(s, g, q);
-    *taylor = !(expected > CLEARLY * eps);
-    *minimax = eps < 1 && !(eps > CLEARLY * expected);
-}
-
 /*
- * The smaller certificate of lane q at degree g: its polynomial to s->c[q], its numbers to the lane. Where the top
- * degree has been evaluated for the other polynomial, that one is kept if it meets and is nearly as good.
+ * The smaller certificate of lane q at degree g, which has been considered: its polynomial to s->c[q], its numbers to
+ * the lane. One that is expected to be clearly larger is not made. Where the top degree has been evaluated for the other
+ * polynomial, that one is kept if it meets and is nearly as good.
  */
 static bool judge(group *s, unsigned g, size_t q)
 {
     lane *at = &s->lanes[q];
-    const double *c = NULL;
-    double eps = minimax_of(at, g, &c);
-    bool make[2];
     verdict made[2]; /* T, W */
-    expect(s, g, q, eps, &make[0], &make[1]);
     made[0].ratio = made[1].ratio = (double)INFINITY;
-    if (make[0])
+    if (!(at->expected > CLEARLY * at->eps))
         judge_taylor(s, g, q, &made[0]);
-    if (make[1])
-        judge_minimax(s, g, q, eps, c, &made[1]);
+    if (at->eps < 1 && !(at->eps > CLEARLY * at->expected))
+        judge_minimax(s, g, q, &made[1]);
     int use = made[1].ratio < made[0].ratio;
     if (s->e.top == g + 1 && !s->e.features->A) {
         int there = s->top_c[q] != NULL;
@@ -248,7 +249,7 @@ static bool judge(group *s, unsigned g, size_t q)
     if (!(made[use].ratio < (double)INFINITY))
         return false;
     at->verdict = made[use];
-    s->c[q] = use ? c : NULL;
+    s->c[q] = use ? at->c : NULL;
     return true;
 }
 
@@ -308,11 +309,11 @@ static void look(group *s, unsigned g)
 {
     for (size_t q = 0; q < s->n; q++) {
         lane *at = &s->lanes[q];
-        const double *c;
         s->c[q] = NULL;
         if (!looking(at, g))
             continue;
-        double limit = allowed(s, at), ratio = hop_min(expect_taylor(s, g, q), minimax_of(at, g, &c));
+        consider(s, g, q);
+        double limit = allowed(s, at), ratio = hop_min(at->expected, at->eps);
         /* auto only notes a hopeless one, for last_try() */
         if (ratio <= CLEARLY * limit || !at->row->predict) {
             if (!judge(s, g, q))
@@ -328,10 +329,15 @@ static void look(group *s, unsigned g)
     }
 }
 
+/* 1/k */
+static const double inverse[HOP_DEGREE_MAX + 1] = {0,        1,        1.0 / 2,  1.0 / 3,  1.0 / 4,  1.0 / 5,  1.0 / 6,
+                                                   1.0 / 7,  1.0 / 8,  1.0 / 9,  1.0 / 10, 1.0 / 11, 1.0 / 12, 1.0 / 13,
+                                                   1.0 / 14, 1.0 / 15, 1.0 / 16, 1.0 / 17, 1.0 / 18, 1.0 / 19, 1.0 / 20,
+                                                   1.0 / 21, 1.0 / 22, 1.0 / 23, 1.0 / 24};
+
 static void start(group *s, hop_al_row *const *rows, size_t n)
 {
     const hop_query *queries[HOP_LANES];
-    unsigned last = s->e.features->g_max + 1u;
     s->n = n;
     memset(s->c, 0, sizeof s->c);
     for (size_t q = 0; q < n; q++) {
@@ -348,16 +354,17 @@ static void start(group *s, hop_al_row *const *rows, size_t n)
         at->open = query->usable && query->s < 700 && row->degree_cap > 0;
         at->due = false;
         at->best_degree = 0;
+        at->degree = 0;
         at->best_ratio = (double)INFINITY;
         queries[q] = at->open ? query : NULL;
         if (!at->open)
             continue;
         at->under = hop_evaluation_under(s->e.features, s->e.f32, row->degree_cap, query->s, s->least);
         hop_certificate_h(row->degree_cap, hop_max(query->T, 0), at->h);
-        double term = 1, sum = 1; /* at most 2 HOP_DEGREE_MAX roundings of positive terms */
+        double term = 1, sum = 1; /* at most 3 HOP_DEGREE_MAX roundings of positive terms */
         at->term[0] = at->partial[0] = 1;
-        for (unsigned k = 1; k <= last; k++) {
-            term *= query->s / (double)k;
+        for (unsigned k = 1; k <= row->degree_cap + 1; k++) {
+            term *= query->s * inverse[k];
             sum += term;
             at->term[k] = term * (1 + 0x1p-46);
             at->partial[k] = sum * (1 + 0x1p-46);
@@ -401,7 +408,11 @@ static void last_try(group *s)
             double at_least = row->z ? hop_min(at->best_ratio, 1) * s->e.model->value.range / 2 * (1 - 0x1p-20) : 0;
             s->c[q] = NULL;
             at->due = !row->met && at->best_degree == g && row->degree != (int)g &&
-                      (row->best_effort || !row->predict || at_least <= row->max_error) && judge(s, g, q);
+                      (row->best_effort || !row->predict || at_least <= row->max_error);
+            if (at->due) {
+                consider(s, g, q);
+                at->due = judge(s, g, q);
+            }
             any = any || at->due;
         }
         if (any)

@@ -53,7 +53,7 @@ static double h_series(unsigned g, double T)
     for (unsigned i = 1; term > sum * 0x1p-60 && isfinite(sum); i++) {
         term *= T / (double)(g + 1 + i);
         sum += term;
-        if (T < (double)(g + 2 + i) / 2 && term < sum * 0x1p-56) {
+        if (T < (double)(g + 2 + i) / 2 && term < sum * 0x1p-32) {
             sum += 2 * term; /* the rest is below a geometric series of ratio 1/2 */
             break;
         }

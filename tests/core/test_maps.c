@@ -2,6 +2,7 @@
  * test_maps.c - what must agree, bit by bit where it can: every beta from one set of moments, degrees that are prefixes
  * of each other, rows and the batches they come in (within their bounds), auto and the dense rows it falls back to.
  */
+#include "core/almost_linear.h"
 #include "support/cases.h"
 #include "support/check_main.h"
 #include "support/rng.h"
@@ -159,6 +160,72 @@ START_TEST(a_row_does_not_depend_on_its_batch)
 {
     batch_cases(HOP_DENSE);
     batch_cases(HOP_ALMOST_LINEAR);
+}
+END_TEST
+
+/* f32 where its rounding leaves room, f64 where not, and either way the bound that was asked for. */
+START_TEST(precision_follows_the_demand)
+{
+    enum { M = 300, d = 6, L = 11, G = 8 };
+    test_engine engine;
+    static float x[L * d], z[L * d];
+    double xi[L * d];
+    test_start_normal(&engine, M, d, 0.5, 0, G, L);
+    test_fill_normal(x, L * d, 0.5, 0, 24);
+    const hop_features *features = hop_model_features(engine.model);
+    void *workspace = hop_aligned_alloc(hop_al_workspace_bytes(engine.model, features));
+    for (double max_error = 0.1; max_error > 1e-11; max_error /= 10) {
+        hop_query query[L];
+        hop_al_row rows[L];
+        size_t f32 = 0, met = 0;
+        for (size_t q = 0; q < L; q++) {
+            ck_assert(hop_query_prepare(engine.model, 0.2, q, x + q * d, xi + q * d, &query[q], NULL) == HOP_OK);
+            rows[q] = (hop_al_row){.query = &query[q], .z = z + q * d, .max_error = max_error, .degree_cap = G};
+        }
+        hop_al_run(engine.model, features, rows, L, workspace);
+        for (size_t q = 0; q < L; q++) {
+            f32 += rows[q].f32;
+            met += rows[q].met;
+            ck_assert(!rows[q].met || rows[q].bound <= max_error);
+            ck_assert(test_engine_truth(&engine, 0.2, x + q * d));
+            ck_assert(rows[q].degree == 0 || oracle_distance(engine.truth, rows[q].z) <= (long double)rows[q].bound);
+        }
+        if (max_error > 1e-3) {
+            ck_assert_uint_eq(f32, L);
+            ck_assert_uint_eq(met, L);
+        } else if (max_error < 1e-6) {
+            ck_assert_uint_eq(f32, 0);
+        }
+    }
+    hop_aligned_free(workspace);
+    test_engine_fini(&engine);
+}
+END_TEST
+
+/* Where exponents are large and coordinates few, W answers at a degree at which T does not. */
+START_TEST(certificate_w_saves_degrees)
+{
+    enum { M = 2000, d = 3, G = 9 };
+    test_engine engine;
+    float x[d] = {0, 0, 4}, z[d];
+    double xi[d];
+    for (size_t mu = 0; mu < M; mu++) { /* half of them along x, half against it */
+        test_data.memories[mu * d] = test_data.memories[mu * d + 1] = (float)(mu % 3) * 0.1f;
+        test_data.memories[mu * d + 2] = mu % 2 ? 1 : -1;
+    }
+    test_start(&engine, M, d, 0, G, 1);
+    const hop_features *features = hop_model_features(engine.model);
+    void *workspace = hop_aligned_alloc(hop_al_workspace_bytes(engine.model, features));
+    hop_query query;
+    ck_assert(hop_query_prepare(engine.model, 1, 0, x, xi, &query, NULL) == HOP_OK);
+    hop_al_row row = {.query = &query, .z = z, .max_error = 1e-2, .degree_cap = G};
+    hop_al_run(engine.model, features, &row, 1, workspace);
+    ck_assert(row.met && row.minimax);
+    ck_assert_int_lt(row.degree, G);
+    ck_assert(test_engine_truth(&engine, 1, x));
+    ck_assert(oracle_distance(engine.truth, z) <= (long double)row.bound);
+    hop_aligned_free(workspace);
+    test_engine_fini(&engine);
 }
 END_TEST
 
@@ -328,6 +395,8 @@ static Suite *make(void)
     tcase_add_test(maps, degrees_grow_with_the_demand);
     tcase_add_test(maps, degree_prefixes_agree);
     tcase_add_test(maps, a_row_does_not_depend_on_its_batch);
+    tcase_add_test(maps, precision_follows_the_demand);
+    tcase_add_test(maps, certificate_w_saves_degrees);
     tcase_add_test(maps, the_normaliser_runs_over_memories);
     tcase_add_test(maps, duplicates_change_only_the_energy);
     suite_add_tcase(suite, maps);
