@@ -1,5 +1,10 @@
 /*
- * dense.c - the driver over panels; kernels do the arithmetic (kernels.h), certificate.h turns sums into answers.
+ * dense.c - the driver over panels; kernels do the arithmetic (kernels.h), certificate.h turns sums into answers, and
+ * dense_bound.c says how good they are.
+ *
+ * The memories are cut into segments, each with sums and scratch of its own, which the executor's threads run in any
+ * order and the caller merges in theirs: how they are cut depends on the shapes alone, so an answer does not depend on
+ * the threads.
  */
 #include "core/dense.h"
 
@@ -9,59 +14,18 @@
 
 #include "core/checked.h"
 #include "core/kernels.h"
-#include "core/rounding.h"
+#include "core/pack.h"
 
-enum { BATCH_MIN = 8, BATCH_BYTES = 8 << 20 };
+enum {
+    BATCH_MIN = 8,
+    BATCH_BYTES = 8 << 20,
+    SEGMENT_PANELS = 32,     /* at least, so that cutting costs nothing next to the work */
+    SEGMENT_BYTES = 8 << 20, /* of all segments, unless one alone takes more */
+    RUN_BYTES = 512 << 10,   /* of the panels of one kernel call: they are read once a group, from the second cache */
+};
 
-/*
- * exp's argument stays inside the range of its proven error with room for the rounding of the score, 64 weights fit in
- * f32 and M e^T_abs in f64, for every M that memory can hold.
- */
-#define UNSHIFTED_F32 83.0
-#define UNSHIFTED_F64 650.0
-
-/* Beyond this the f32 scores are not worth computing: tanh(1/4) of the range is no answer. */
-#define SCORE_ERROR_MAX 0.5
-
-size_t hop_dense_pack_bytes(size_t M, size_t d, size_t p)
-{
-    size_t memories, columns, cells, bytes;
-    if (M > SIZE_MAX - HOP_PANEL || p > SIZE_MAX - HOP_COLUMNS)
-        return 0;
-    memories = hop_round_up(M, HOP_PANEL);
-    columns = hop_round_up(p, HOP_COLUMNS);
-    if (!hop_add_size(d, columns, &cells) || !hop_array_bytes(memories, cells, sizeof(float), &bytes))
-        return 0;
-    return bytes;
-}
-
-enum { PACK_PANELS = 256 }; /* panels of one task */
-
-static void pack_panels(void *arg, size_t task)
-{
-    hop_model *model = arg;
-    size_t d = model->d, p = model->p, columns = model->columns;
-    size_t first = task * PACK_PANELS * HOP_PANEL, last = first + PACK_PANELS * HOP_PANEL;
-    for (size_t mu = first; mu < last && mu < model->M; mu++) {
-        size_t panel = mu / HOP_PANEL, m = mu % HOP_PANEL;
-        float *keys = model->key_panels + panel * HOP_PANEL * d + m;
-        float *values = model->value_panels + mu * columns;
-        const float *key = model->keys + mu * d, *value = model->values + mu * p;
-        for (size_t l = 0; l < d; l++)
-            keys[l * HOP_PANEL] = (float)hop_geometry_scaled(&model->key, key, l);
-        for (size_t j = 0; j < p; j++)
-            values[j] = (float)hop_geometry_scaled(&model->value, value, j);
-    }
-}
-
-void hop_dense_pack(hop_model *model, const hop_executor *executor)
-{
-    size_t tasks = (hop_dense_panels(model->M) + PACK_PANELS - 1) / PACK_PANELS;
-    if (executor)
-        executor->run(executor->context, tasks, pack_panels, model);
-    for (size_t task = 0; !executor && task < tasks; task++)
-        pack_panels(model, task);
-}
+#define LOG2_E 1.4426950408889634
+#define LN_2 0.6931471805599453
 
 size_t hop_dense_batch(const hop_model *model)
 {
@@ -70,41 +34,72 @@ size_t hop_dense_batch(const hop_model *model)
     return batch < BATCH_MIN ? BATCH_MIN : batch > HOP_DENSE_BATCH_MAX ? HOP_DENSE_BATCH_MAX : batch;
 }
 
+/* What one segment writes; f32 or f64 by what is run. Everything is carved 64-byte aligned. */
+typedef struct segment {
+    double *D, *N;       /* n, n x columns */
+    void *top;           /* n */
+    void *keys, *values; /* a panel each, where they are packed on the way */
+    void *scratch;
+} segment;
+
+static size_t lay_out_segment(const hop_model *model, size_t n, char *block, segment *out)
+{
+    size_t used = 0;
+    size_t D = hop_carve(&used, n, sizeof(double));
+    size_t N = hop_carve(&used, n * model->columns, sizeof(double));
+    size_t top = hop_carve(&used, n, sizeof(double));
+    size_t keys = hop_carve(&used, model->d * HOP_PANEL, sizeof(double));
+    size_t values = hop_carve(&used, model->columns * HOP_PANEL, sizeof(double));
+    size_t scratch = hop_carve(&used, hop_scratch_bytes(model->columns), 1);
+    if (out)
+        *out = (segment){.D = (double *)(block + D),
+                         .N = (double *)(block + N),
+                         .top = block + top,
+                         .keys = block + keys,
+                         .values = block + values,
+                         .scratch = block + scratch};
+    return used;
+}
+
+/* A power of two, so that as many workers share the segments evenly. */
+static size_t segment_count(const hop_model *model, size_t n)
+{
+    size_t panels = hop_pack_panels(model->M), each = lay_out_segment(model, n, NULL, NULL), count = 1;
+    while (2 * count <= HOP_DENSE_SEGMENTS_MAX && 2 * count * SEGMENT_PANELS <= panels &&
+           2 * count * each <= SEGMENT_BYTES)
+        count *= 2;
+    return count;
+}
+
 /* What is known of one query's weights so far. */
 typedef struct tally {
     double sum, squares;
     size_t kept; /* of its top list */
 } tally;
 
-/* The pieces of a workspace block. Everything is carved 64-byte aligned. */
+/* The pieces of a workspace block. */
 typedef struct pieces {
-    double *x, *shift, *D, *N, *keys, *values, *scores;
-    struct tally *tallies;
-    void *scratch;
+    void *x; /* batch x d, f32 or f64 */
+    double *scores;
+    tally *tallies;
+    char *segments;
 } pieces;
 
 static size_t lay_out(const hop_model *model, char *block, pieces *out)
 {
     size_t batch = hop_dense_batch(model), used = 0;
     size_t x = hop_carve(&used, batch * model->d, sizeof(double));
-    size_t shift = hop_carve(&used, batch, sizeof(double));
-    size_t D = hop_carve(&used, batch, sizeof(double));
-    size_t N = hop_carve(&used, batch * model->columns, sizeof(double));
-    size_t keys = hop_carve(&used, model->d * HOP_PANEL, sizeof(double));
-    size_t values = hop_carve(&used, model->columns * HOP_PANEL, sizeof(double));
     size_t scores = hop_carve(&used, batch * HOP_PANEL, sizeof(double));
     size_t tallies = hop_carve(&used, batch, sizeof(tally));
-    size_t scratch = hop_carve(&used, hop_kernels_get()->scratch_bytes, 1);
+    /* Fewer queries may have more segments, but not more bytes than the limit or than that many segments of a batch. */
+    size_t one = lay_out_segment(model, batch, NULL, NULL), all = one * segment_count(model, 1);
+    size_t limit = one > SEGMENT_BYTES ? one : SEGMENT_BYTES;
+    size_t segments = hop_carve(&used, all < limit ? all : limit, 1);
     if (out)
-        *out = (pieces){.x = (double *)(block + x),
-                        .shift = (double *)(block + shift),
-                        .D = (double *)(block + D),
-                        .N = (double *)(block + N),
-                        .keys = (double *)(block + keys),
-                        .values = (double *)(block + values),
+        *out = (pieces){.x = block + x,
                         .scores = (double *)(block + scores),
                         .tallies = (tally *)(block + tallies),
-                        .scratch = block + scratch};
+                        .segments = block + segments};
     return used;
 }
 
@@ -113,155 +108,200 @@ size_t hop_dense_workspace_bytes(const hop_model *model)
     return lay_out(model, NULL, NULL);
 }
 
-bool hop_dense_f32_possible(const hop_query *query)
-{
-    return query->s < 1e30; /* then |xi_l| < 2e30 where it matters, and every score is finite */
-}
-
-bool hop_dense_needs_shift(const hop_query *query, bool f64)
-{
-    return !(query->T_abs <= (f64 ? UNSHIFTED_F64 : UNSHIFTED_F32));
-}
-
 static size_t panel_count(const hop_model *model, size_t panel)
 {
     size_t rest = model->M - panel * HOP_PANEL;
     return rest < HOP_PANEL ? rest : HOP_PANEL;
 }
 
-static void run_f32(const hop_model *model, const hop_query *const *queries, size_t n, const pieces *w)
+/* One call's pass, as its segments' tasks see it. */
+typedef struct pass {
+    const hop_model *model;
+    size_t n, segments;
+    const void *x, *shift; /* shift NULL: none */
+    char *block;           /* the segments, one after the other */
+    bool f64, maxima;
+} pass;
+
+static segment segment_of(const pass *run, size_t i)
+{
+    segment at;
+    size_t bytes = lay_out_segment(run->model, run->n, NULL, NULL);
+    lay_out_segment(run->model, run->n, run->block + i * bytes, &at);
+    return at;
+}
+
+/*
+ * Values that are the keys can be read off the key panels: the only way without packed values, and the faster one for
+ * few queries, where reading takes longer than computing.
+ */
+static bool reads_keys_alone(const pass *run)
+{
+    enum { FEW = 4 };
+    const hop_model *model = run->model;
+    return model->shared && (run->n <= FEW || (!run->f64 && !model->value_panels));
+}
+
+static void run_f32(const pass *run, const segment *to, size_t panel, size_t end)
 {
     const hop_kernels *kernels = hop_kernels_get();
-    size_t d = model->d, panels = hop_dense_panels(model->M);
-    float *x = (float *)w->x, *top = (float *)w->shift;
-    bool shifted = hop_dense_needs_shift(queries[0], false);
-    for (size_t q = 0; q < n; q++) {
-        assert(hop_dense_needs_shift(queries[q], false) == shifted);
-        for (size_t l = 0; l < d; l++)
-            x[q * d + l] = (float)queries[q]->xi[l];
-        top[q] = -INFINITY;
-    }
-    hop_panel_f32 at = {.d = d, .L = n, .columns = model->columns, .x = x, .D = w->D, .N = w->N, .scratch = w->scratch};
-    for (int pass = shifted ? 0 : 1; pass < 2; pass++) {
-        at.shift = shifted && pass ? top : NULL;
-        for (size_t panel = 0; panel < panels; panel++) {
-            at.count = panel_count(model, panel);
-            at.keys = model->key_panels + panel * HOP_PANEL * d;
-            at.values = model->value_panels + panel * HOP_PANEL * model->columns;
-            if (pass)
-                kernels->panel_f32(&at);
-            else
-                kernels->max_f32(&at, top);
+    const hop_model *model = run->model;
+    const size_t d = model->d, columns = model->columns, bytes = (d + columns) * HOP_PANEL * sizeof(float);
+    const bool alone = reads_keys_alone(run);
+    const bool packed = model->key_panels && (run->maxima || alone || model->value_panels);
+    size_t most = run->maxima || !packed ? 1 : RUN_BYTES / bytes;
+    most = most < 1 ? 1 : most > HOP_RUN / HOP_PANEL ? HOP_RUN / HOP_PANEL : most;
+    hop_panel_f32 at = {.d = d,
+                        .L = run->n,
+                        .columns = columns,
+                        .x = run->x,
+                        .shift = run->shift,
+                        .D = to->D,
+                        .N = to->N,
+                        .scratch = to->scratch};
+    for (size_t panels; panel < end; panel += panels) {
+        panels = end - panel < most ? end - panel : most;
+        at.count = (panels - 1) * HOP_PANEL + panel_count(model, panel + panels - 1);
+        at.keys = model->key_panels + panel * HOP_PANEL * d;
+        if (!model->key_panels) {
+            hop_pack_keys_f32(model, panel, at.count, to->keys);
+            at.keys = to->keys;
         }
+        if (run->maxima) {
+            kernels->max_f32(&at, to->top);
+            continue;
+        }
+        at.values = alone ? NULL : model->value_panels + panel * HOP_PANEL * columns;
+        if (!alone && !model->value_panels) {
+            hop_pack_values_f32(model, panel, at.count, to->values);
+            at.values = to->values;
+        }
+        kernels->panel_f32(&at);
     }
 }
 
-/* One panel in f64, straight from the stored rows. */
-static void pack_panel_f64(const hop_model *model, size_t panel, size_t count, const pieces *w, bool values)
-{
-    size_t d = model->d, p = model->p, columns = model->columns;
-    memset(w->keys, 0, d * HOP_PANEL * sizeof *w->keys);
-    for (size_t m = 0; m < count; m++) {
-        const float *row = model->keys + (panel * HOP_PANEL + m) * d;
-        for (size_t l = 0; l < d; l++)
-            w->keys[l * HOP_PANEL + m] = hop_geometry_scaled(&model->key, row, l);
-    }
-    if (!values)
-        return;
-    memset(w->values, 0, HOP_PANEL * columns * sizeof *w->values);
-    for (size_t m = 0; m < count; m++) {
-        const float *row = model->values + (panel * HOP_PANEL + m) * p;
-        for (size_t j = 0; j < p; j++)
-            w->values[m * columns + j] = hop_geometry_scaled(&model->value, row, j);
-    }
-}
-
-static void run_f64(const hop_model *model, const hop_query *const *queries, size_t n, const pieces *w)
+/* Straight from the stored rows, a panel at a time. */
+static void run_f64(const pass *run, const segment *to, size_t panel, size_t end)
 {
     const hop_kernels *kernels = hop_kernels_get();
-    size_t d = model->d, panels = hop_dense_panels(model->M);
-    bool shifted = hop_dense_needs_shift(queries[0], true);
-    for (size_t q = 0; q < n; q++) {
-        assert(hop_dense_needs_shift(queries[q], true) == shifted);
-        memcpy(w->x + q * d, queries[q]->xi, d * sizeof(double));
-        w->shift[q] = -INFINITY;
-    }
-    hop_panel_f64 at = {.d = d,
-                        .L = n,
+    const hop_model *model = run->model;
+    const bool alone = reads_keys_alone(run);
+    hop_panel_f64 at = {.d = model->d,
+                        .L = run->n,
                         .columns = model->columns,
-                        .keys = w->keys,
-                        .values = w->values,
-                        .x = w->x,
-                        .D = w->D,
-                        .N = w->N,
-                        .scratch = w->scratch};
-    for (int pass = shifted ? 0 : 1; pass < 2; pass++) {
-        at.shift = shifted && pass ? w->shift : NULL;
-        for (size_t panel = 0; panel < panels; panel++) {
-            at.count = panel_count(model, panel);
-            pack_panel_f64(model, panel, at.count, w, pass == 1);
-            if (pass)
-                kernels->panel_f64(&at);
-            else
-                kernels->max_f64(&at, w->shift);
+                        .keys = to->keys,
+                        .values = alone ? NULL : to->values,
+                        .x = run->x,
+                        .shift = run->shift,
+                        .D = to->D,
+                        .N = to->N,
+                        .scratch = to->scratch};
+    for (; panel < end; panel++) {
+        at.count = panel_count(model, panel);
+        hop_pack_keys_f64(model, panel, at.count, to->keys);
+        if (run->maxima) {
+            kernels->max_f64(&at, to->top);
+            continue;
         }
+        if (!alone)
+            hop_pack_values_f64(model, panel, at.count, to->values);
+        kernels->panel_f64(&at);
     }
 }
 
-void hop_dense_run(const hop_model *model, const hop_query *const *queries, size_t n, bool f64, void *workspace,
-                   hop_dense_sums *sums)
+static void run_segment(void *arg, size_t i)
+{
+    const pass *run = arg;
+    const size_t panels = hop_pack_panels(run->model->M), count = run->segments;
+    const size_t first = panels / count * i + panels % count * i / count;
+    const size_t end = panels / count * (i + 1) + panels % count * (i + 1) / count;
+    segment to = segment_of(run, i);
+    for (size_t q = 0; q < run->n && run->maxima; q++) {
+        if (run->f64)
+            ((double *)to.top)[q] = -INFINITY;
+        else
+            ((float *)to.top)[q] = -INFINITY;
+    }
+    if (!run->maxima) {
+        memset(to.D, 0, run->n * sizeof *to.D);
+        memset(to.N, 0, run->n * run->model->columns * sizeof *to.N);
+    }
+    (run->f64 ? run_f64 : run_f32)(run, &to, first, end);
+}
+
+static void run_all(pass *run, const hop_executor *executor)
+{
+    if (executor && run->segments > 1) {
+        executor->run(executor->context, run->segments, run_segment, run);
+        return;
+    }
+    for (size_t i = 0; i < run->segments; i++)
+        run_segment(run, i);
+}
+
+/* The maxima of all segments, into the first one's. */
+static void find_maxima(pass *run, const hop_executor *executor)
+{
+    run->maxima = true;
+    run_all(run, executor);
+    run->maxima = false;
+    segment all = segment_of(run, 0);
+    for (size_t i = 1; i < run->segments; i++) {
+        segment part = segment_of(run, i);
+        for (size_t q = 0; q < run->n; q++) {
+            double *top = all.top, *other = part.top;
+            float *top_f32 = all.top, *other_f32 = part.top;
+            if (run->f64)
+                top[q] = fmax(top[q], other[q]);
+            else
+                top_f32[q] = fmaxf(top_f32[q], other_f32[q]);
+        }
+    }
+    run->shift = all.top;
+}
+
+static void merge_sums(const pass *run)
+{
+    const size_t columns = run->model->columns;
+    segment all = segment_of(run, 0);
+    for (size_t i = 1; i < run->segments; i++) {
+        segment part = segment_of(run, i);
+        for (size_t q = 0; q < run->n; q++)
+            all.D[q] += part.D[q];
+        for (size_t j = 0; j < run->n * columns; j++)
+            all.N[j] += part.N[j];
+    }
+}
+
+void hop_dense_run(const hop_model *model, const hop_query *const *queries, size_t n, bool f64,
+                   const hop_executor *executor, void *workspace, hop_dense_sums *sums)
 {
     pieces w;
     lay_out(model, workspace, &w);
     assert(n > 0 && n <= hop_dense_batch(model));
-    memset(w.D, 0, n * sizeof *w.D);
-    memset(w.N, 0, n * model->columns * sizeof *w.N);
-    (f64 ? run_f64 : run_f32)(model, queries, n, &w);
+    const size_t d = model->d;
+    const bool shifted = hop_dense_needs_shift(queries[0], f64);
     for (size_t q = 0; q < n; q++) {
-        double shift = !hop_dense_needs_shift(queries[q], f64) ? 0 : f64 ? w.shift[q] : (double)((float *)w.shift)[q];
-        sums[q] = (hop_dense_sums){.numerator = w.N + q * model->columns, .denominator = w.D[q], .shift = shift};
+        assert(hop_dense_needs_shift(queries[q], f64) == shifted);
+        for (size_t l = 0; l < d; l++) {
+            const double x = queries[q]->xi[l] * LOG2_E;
+            if (f64)
+                ((double *)w.x)[q * d + l] = x;
+            else
+                ((float *)w.x)[q * d + l] = (float)x;
+        }
     }
-}
-
-/*
- * Largest error over osc, from the weight beside the heaviest: with every weight right within e^{+-h} and the heaviest
- * computed as 1 within exp_error, both softmaxes have at most (1 + e^{2h}) rest of their mass elsewhere.
- */
-static double sharp_osc(const hop_dense_sums *sums, double half_ratio, double exp_error, double sum_D, double lost)
-{
-    double rest = sums->denominator * (1 + 2 * sum_D) - (1 - exp_error) + lost;
-    return hop_up((1 + exp(2 * half_ratio)) * hop_up(rest / (1 - exp_error)));
-}
-
-void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, const hop_dense_sums *sums,
-                     hop_error_terms *terms, double *log_error)
-{
-    double d = (double)model->d, M = (double)model->M, s = query->s;
-    double u = f64 ? HOP_U64 : HOP_U32, exp_error = f64 ? HOP_EXP_F64_ERROR : HOP_EXP_F32_ERROR;
-    double underflow = f64 ? 0x1p-1000 : 0x1p-140; /* of products and of packed subnormals, a coordinate */
-    double tiny =
-        f64 ? 0x1p-76 : 0x1p-28; /* products and sums that underflow, next to weights of at least e^-84, e^-691 */
-    bool shifted = hop_dense_needs_shift(query, f64);
-
-    double score = (hop_gamma(d + 4, u) + hop_gamma(query->roundings + 4, HOP_U64)) * s + d * underflow * (1 + s);
+    pass run = {.model = model, .n = n, .segments = segment_count(model, n), .x = w.x, .block = w.segments, .f64 = f64};
     if (shifted)
-        score += u * hop_min(2 * s, f64 ? 710.0 : 89.0);
-    double lost = shifted ? M * (f64 ? 0x1p-1000 : 0x1p-123) : 0;  /* weights below exp's range, next to a sum >= 1/2 */
-    double half_ratio = hop_up(score + exp_error * (1 + 0x1p-20)); /* log of the largest relative weight error */
-    double across = hop_gamma(M / HOP_PANEL + 64, HOP_U64);
-    double sum_N = hop_up(hop_gamma(HOP_DEPTH + 1, u) + across + tiny),
-           sum_D = hop_up(hop_gamma(HOP_DEPTH, u) + across);
-
-    if (!(score < SCORE_ERROR_MAX) || !(sum_N < 1)) {
-        *terms = (hop_error_terms){.osc = (double)INFINITY};
-        *log_error = (double)INFINITY;
-        return;
+        find_maxima(&run, executor);
+    run_all(&run, executor);
+    merge_sums(&run);
+    segment all = segment_of(&run, 0);
+    for (size_t q = 0; q < n; q++) {
+        const double shift = !shifted ? 0 : f64 ? ((double *)all.top)[q] : (double)((float *)all.top)[q];
+        sums[q] =
+            (hop_dense_sums){.numerator = all.N + q * model->columns, .denominator = all.D[q], .shift = shift * LN_2};
     }
-    double osc = half_ratio / 2;
-    if (sums && shifted)
-        osc = hop_min(osc, sharp_osc(sums, half_ratio, exp_error, sum_D, lost));
-    *terms = (hop_error_terms){.osc = osc, .dev = lost, .weight = sum_N, .quotient = sum_D};
-    *log_error = hop_up(half_ratio + 2 * sum_D + lost);
 }
 
 /* Insert (id, score) into a list of at most `top`, heaviest first, ties to the lower id (ids arrive in order). */
@@ -303,27 +343,29 @@ void hop_dense_scores(const hop_model *model, const hop_query *const *queries, s
 {
     const hop_kernels *kernels = hop_kernels_get();
     pieces w;
+    segment own;
     lay_out(model, workspace, &w);
+    lay_out_segment(model, n, w.segments, &own);
     assert(n > 0 && n <= hop_dense_batch(model));
-    size_t d = model->d, panels = hop_dense_panels(model->M);
+    size_t d = model->d, panels = hop_pack_panels(model->M);
+    double *top_score = own.top;
     for (size_t q = 0; q < n; q++) {
-        memcpy(w.x + q * d, queries[q]->xi, d * sizeof *w.x);
-        w.shift[q] = -INFINITY;
+        memcpy((double *)w.x + q * d, queries[q]->xi, d * sizeof(double));
+        top_score[q] = -INFINITY;
         w.tallies[q] = (tally){0};
     }
-    hop_panel_f64 at = {
-        .d = d, .L = n, .columns = model->columns, .keys = w.keys, .values = w.values, .x = w.x, .scratch = w.scratch};
-    for (int pass = 0; pass < 2; pass++) {
+    hop_panel_f64 at = {.d = d, .L = n, .columns = model->columns, .keys = own.keys, .x = w.x, .scratch = own.scratch};
+    for (int maxima = 1; maxima >= 0; maxima--) {
         for (size_t panel = 0; panel < panels; panel++) {
             at.count = panel_count(model, panel);
-            pack_panel_f64(model, panel, at.count, &w, false);
-            if (pass == 0) {
-                kernels->max_f64(&at, w.shift);
+            hop_pack_keys_f64(model, panel, at.count, own.keys);
+            if (maxima) {
+                kernels->max_f64(&at, top_score);
                 continue;
             }
             kernels->scores_f64(&at, w.scores);
             for (size_t q = 0; q < n; q++)
-                tally_panel(w.scores + q * HOP_PANEL, panel * HOP_PANEL, at.count, w.shift[q], top, &out[q],
+                tally_panel(w.scores + q * HOP_PANEL, panel * HOP_PANEL, at.count, top_score[q], top, &out[q],
                             &w.tallies[q]);
         }
     }
@@ -332,7 +374,7 @@ void hop_dense_scores(const hop_model *model, const hop_query *const *queries, s
         if (out[q].support)
             *out[q].support = t->sum * t->sum / t->squares;
         for (size_t i = 0; i < t->kept; i++)
-            out[q].top_weight[i] = exp(out[q].top_weight[i] - w.shift[q]) / t->sum;
+            out[q].top_weight[i] = exp(out[q].top_weight[i] - top_score[q]) / t->sum;
         for (size_t mu = 0; out[q].weights && mu < model->M; mu++)
             out[q].weights[mu] = (float)((double)out[q].weights[mu] / t->sum);
     }

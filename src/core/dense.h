@@ -1,12 +1,9 @@
 /*
- * dense.h - exact retrieval, Z = V softmax(beta Xi^T x), one pass over the packed memories, with a rounding bound.
- *
- * Packing (at load, counted in hop_model_bytes): keys as panels of HOP_PANEL memories, coordinate by coordinate
- * (d x 64), and values as 64 x columns rows, both centred and scaled to |u| <= 1 in f32. Twice (or once each for keys
- * and values) the bytes of the rows; what it buys is that the inner loops read only unit strides from cache.
+ * dense.h - exact retrieval, Z = V softmax(beta Xi^T x), one pass over the memories' panels (pack.h), with a rounding
+ * bound.
  *
  * In f32 the bound is dominated by the scores (d + 3 roundings of size s = sum |u xi|); rows whose f32 bound is above
- * the asked-for one run in f64, from panels packed on the fly. Bounds: docs/MATH.md, "Dense".
+ * the asked-for one run in f64, from panels packed on the way. Bounds: docs/MATH.md, "Dense".
  */
 #ifndef HOP_DENSE_H
 #define HOP_DENSE_H
@@ -15,17 +12,11 @@
 #include "core/kernels.h"
 #include "core/query.h"
 
-static inline size_t hop_dense_panels(size_t M)
-{
-    return (M + HOP_PANEL - 1) / HOP_PANEL;
-}
-
-size_t hop_dense_pack_bytes(size_t M, size_t d, size_t p); /* 0: the sizes overflow */
-/* Fills model->key_panels and value_panels, which are allocated and zeroed. */
-void hop_dense_pack(hop_model *model, const hop_executor *executor);
-
-/* Rows of one call: at most this many are run side by side; the workspace is sized for it. */
-enum { HOP_DENSE_BATCH_MAX = 512 };
+/*
+ * Rows of one call: at most this many are run side by side; the workspace is sized for it. Groups of 24 share what the
+ * kernels read of the panels, and eleven of them are enough to read memory far more slowly than it can be read.
+ */
+enum { HOP_DENSE_BATCH_MAX = 264, HOP_DENSE_SEGMENTS_MAX = 64 };
 size_t hop_dense_batch(const hop_model *model);
 size_t hop_dense_workspace_bytes(const hop_model *model); /* 0: the sizes overflow */
 
@@ -37,12 +28,13 @@ typedef struct hop_dense_sums {
 
 /*
  * Sums of n <= hop_dense_batch() queries, in f32 or f64. In f32 every query must pass hop_dense_f32_possible(); all
- * queries of a call must agree on hop_dense_needs_shift(), so that a row's answer does not depend on its batch.
- * Sums point into the workspace and hold until its next use. Cost: 2 (d + p) M flops and M exp a row; with a shift,
- * half as much again for the maximum.
+ * queries of a call must agree on hop_dense_needs_shift(). Sums point into the workspace and hold until its next use.
+ * A row's last bits depend on n and on its place, and on nothing else: the memories are cut into segments by M and n,
+ * which the executor (NULL: the caller) runs. Cost: 2 (d + p) M flops and M exp a row; with a shift, half as much again
+ * for the maximum.
  */
-void hop_dense_run(const hop_model *model, const hop_query *const *queries, size_t n, bool f64, void *workspace,
-                   hop_dense_sums *sums);
+void hop_dense_run(const hop_model *model, const hop_query *const *queries, size_t n, bool f64,
+                   const hop_executor *executor, void *workspace, hop_dense_sums *sums);
 
 bool hop_dense_f32_possible(const hop_query *query);
 

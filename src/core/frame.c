@@ -250,7 +250,8 @@ static void dense_pass(hop_frame *frame, const size_t *list, size_t n, bool f64,
             }
         }
         if (batch == hop_dense_batch(frame->model) || (i == n && batch)) {
-            hop_dense_run(frame->model, frame->batch, batch, f64, frame->dense_workspace, frame->sums);
+            hop_dense_run(frame->model, frame->batch, batch, f64, frame->request->executor, frame->dense_workspace,
+                          frame->sums);
             for (size_t b = 0; b < batch; b++)
                 finish_dense(frame, &frame->rows[members[b]], &frame->sums[b], f64);
             batch = 0;

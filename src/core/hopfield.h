@@ -117,12 +117,23 @@ typedef enum hop_similarity {
 const char *hop_similarity_word(hop_similarity similarity); /* "dot", "cosine", "centered_cosine" */
 HOP_WARN_UNUSED hop_status hop_similarity_parse(const char *word, hop_similarity *out, hop_error *error);
 
+/*
+ * What a model holds packed beside its rows, for dense retrieval in f32. With d = p, once or twice the rows' bytes.
+ *
+ * HOP_PACK_FULL   keys and values: the fastest for batches
+ * HOP_PACK_KEYS   keys. Where values are the keys, as fast for up to 4 queries at a time, and up to a third slower for
+ *                 batches; where they are not, they are packed on the way
+ * HOP_PACK_NONE   nothing: each pass packs what it reads, which takes as long as answering about a hundred queries
+ */
+typedef enum hop_packing { HOP_PACK_FULL, HOP_PACK_KEYS, HOP_PACK_NONE } hop_packing;
+
 /* Rows a model reads for its whole life. Borrowed: they must outlive the model and not change. */
 typedef struct hop_source {
     size_t M, d, p;        /* p is ignored where values is NULL */
     const float *memories; /* M x d, finite */
     const float *values;   /* M x p, finite; NULL: values are the memories */
     hop_similarity similarity;
+    hop_packing packing;
 } hop_source;
 
 typedef struct hop_model hop_model;
@@ -146,7 +157,8 @@ HOP_WARN_UNUSED hop_status hop_model_new(const hop_source *source, const hop_exe
 void hop_model_free(hop_model *model);
 
 /* Bytes hop_model_new() will keep beside the source rows. 0: the sizes overflow. */
-size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, hop_similarity similarity);
+size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, hop_similarity similarity,
+                                hop_packing packing);
 
 typedef struct hop_norms {
     double max_abs, max_l2; /* of the stored memories as given */
@@ -226,11 +238,12 @@ typedef struct hop_request {
     double beta;      /* > 0, finite, f64 and never narrowed */
     double max_error; /* >= 0, absolute, in the values' unit; INFINITY: no promise asked */
     hop_mode mode;
-    bool best_effort; /* answer rows whose bound exceeds max_error; the bound says so */
-    unsigned steps;   /* 1..HOP_STEPS_MAX; more than 1 needs p = d */
-    double tolerance; /* >= 0: a row stops when its max-norm change is below it */
-    unsigned want;    /* HOP_WANT_* */
-    size_t top;       /* rows of top_id/top_weight; clipped to M by the caller */
+    bool best_effort;             /* answer rows whose bound exceeds max_error; the bound says so */
+    unsigned steps;               /* 1..HOP_STEPS_MAX; more than 1 needs p = d */
+    double tolerance;             /* >= 0: a row stops when its max-norm change is below it */
+    unsigned want;                /* HOP_WANT_* */
+    size_t top;                   /* rows of top_id/top_weight; clipped to M by the caller */
+    const hop_executor *executor; /* for dense passes; NULL: serial. Answers do not depend on it */
 } hop_request;
 
 /*
@@ -270,7 +283,9 @@ size_t hop_retrieve_workspace_bytes(const hop_model *model, size_t L);
  * off: row, actual = the bound, limit = max_error). almost_linear without maps is HOP_E_UNMET too; almost_linear with
  * top, support or weights is HOP_E_DOMAIN.
  * Cost: dense 4 d M flops and M exp a row; almost_linear about 4 C(d+g+1, g+1) f64 flops a row, whatever M.
- * Allocates nothing, takes no locks; one thread: cut L into pieces to use more.
+ * Allocates nothing, takes no locks. One thread, but for the request's executor, which runs dense passes: pieces of the
+ * memories, as many as the shapes say, whatever its width. A row's bits may depend on the rows it came with (bounds
+ * hold whatever they are), never on threads.
  */
 HOP_WARN_UNUSED hop_status hop_retrieve(const hop_model *model, const hop_request *request, size_t L, const float *x,
                                         void *workspace, size_t workspace_bytes, const hop_answer *answer,

@@ -13,39 +13,47 @@
 #include <stddef.h>
 
 enum {
-    HOP_PANEL = 64,        /* memories of one panel */
-    HOP_COLUMNS = 16,      /* value rows of a panel are padded to a multiple of this many f32 (and f64) */
-    HOP_LANES = 16,        /* most queries that the almost-linear retriever evaluates side by side */
-    HOP_LANE_BYTES = 64,   /* most bytes that one number of all lanes takes */
-    HOP_SWEEP_PAD = 32,    /* numbers behind each array of a single query's sweep */
-    HOP_SWEEP_DEPTH = 114, /* most roundings in the sweep's own precision on the way of one term into a sum */
-    HOP_DEPTH = 64,        /* most roundings within a panel on the way of one weight or product into N or D */
+    HOP_PANEL = 64,              /* memories of one panel */
+    HOP_RUN = 8 * HOP_PANEL,     /* most memories of one call: their sums are f32 before they are added in f64 */
+    HOP_COLUMNS = 16,            /* value rows of a panel are padded to a multiple of this many f32 (and f64) */
+    HOP_BLOCK = 64,              /* columns of a panel's values that lie together */
+    HOP_LANES = 16,              /* most queries that the almost-linear retriever evaluates side by side */
+    HOP_LANE_BYTES = 64,         /* most bytes that one number of all lanes takes */
+    HOP_SWEEP_PAD = 32,          /* numbers behind each array of a single query's sweep */
+    HOP_SWEEP_DEPTH = 114,       /* most roundings in the sweep's own precision on the way of one term into a sum */
+    HOP_DEPTH = HOP_PANEL + 8,   /* most roundings within a run on the way of one weight or product into N or D */
+    HOP_SCRATCH_COLUMNS = 64,    /* elements of scratch a column */
+    HOP_SCRATCH_CELLS = 1 << 11, /* and elements besides */
 };
 
 /*
- * Proven relative errors of the kernels' exp (docs/MATH.md, "exp"), for arguments in [-87, 88] (f32) and [-708, 709]
- * (f64); below that range the result is within 2^-126 (f32), 2^-1022 (f64) of the truth, and >= 0. exp(0) is 1.
+ * Proven relative errors of the kernels' 2^t (docs/MATH.md, "exp"), for arguments in [-126, 127] (f32) and
+ * [-1022, 1023] (f64); below that range the result is 0. 2^0 is 1.
  */
 #define HOP_EXP_F32_ERROR 0x1p-22
 #define HOP_EXP_F64_ERROR 0x1p-51
 
 /*
- * One panel of at most HOP_PANEL memories against L queries. For q < L, m < count:
+ * One run of at most HOP_RUN memories against L queries. For q < L, m < count:
  *
  *     t = sum_l keys[l][m] x[q][l] - shift[q]          d + 1 roundings at most, in any order
- *     e = exp(t)                                       relative error as above
- *     D[q] += e                                        f32 within a panel, f64 across panels
+ *     e = 2^t                                          relative error as above
+ *     D[q] += e                                        f32 within a run, f64 across runs
  *     N[q][j] += e values[m][j]      j < columns       likewise
  *
- * keys    d x HOP_PANEL: coordinate l of memory m at keys[l * HOP_PANEL + m]; columns m >= count hold 0
- * values  HOP_PANEL x columns, row-major; rows m >= count hold 0; columns is a multiple of HOP_COLUMNS
+ * keys    a panel of d x HOP_PANEL after the other: coordinate l of memory m at
+ *         keys[(m / HOP_PANEL * d + l) * HOP_PANEL + m % HOP_PANEL]; columns m >= count of the last one hold 0
+ * values  a panel of HOP_PANEL x columns after the other, in blocks of HOP_BLOCK columns (the last one may be
+ *         narrower), each row-major: hop_value_at(). Rows m >= count hold 0; columns is a multiple of HOP_COLUMNS.
+ *         NULL: the keys themselves, values[m][j] = keys[j][m] for j < d <= columns, in one read of the keys. It
+ *         pays where memory is the limit, that is for few queries.
  * x       L x d, row-major
- * shift   L; NULL means 0 for all. With shift NULL the caller promises |t| <= 87
+ * shift   L; NULL means 0 for all. With shift NULL the caller promises |t| <= 117
  * D       L, N  L x columns: f64, added to
- * scratch hop_kernels.scratch_bytes bytes, 64-byte aligned
+ * scratch hop_scratch_bytes(columns) bytes, 64-byte aligned
  *
  * Padding memories (m >= count) contribute exactly nothing. t may be any finite number or -inf when shift is given;
- * t > 88 does not occur. What a query gets depends on its own row of x alone, to the bit: not on L, not on its place.
+ * t > 127 does not occur. What a query gets depends on L and on its place in the last bits only.
  * The error model is that of normal numbers: products and sums that underflow are off by 2^-150 each besides.
  */
 typedef struct hop_panel_f32 {
@@ -55,13 +63,26 @@ typedef struct hop_panel_f32 {
     void *scratch;
 } hop_panel_f32;
 
-/* The same in f64: keys, values, x, shift f64; all accumulation f64; with shift NULL |t| <= 700. */
+/* The same in f64: keys, values, x, shift f64; all accumulation f64; with shift NULL |t| <= 1010. */
 typedef struct hop_panel_f64 {
     size_t d, L, count, columns;
     const double *keys, *values, *x, *shift;
     double *D, *N;
     void *scratch;
 } hop_panel_f64;
+
+/* Where value j of memory m is. */
+static inline size_t hop_value_at(size_t columns, size_t m, size_t j)
+{
+    const size_t block = j / HOP_BLOCK * HOP_BLOCK, width = columns - block < HOP_BLOCK ? columns - block : HOP_BLOCK;
+    return (m / HOP_PANEL * columns + block) * HOP_PANEL + m % HOP_PANEL * width + j % HOP_BLOCK;
+}
+
+/* columns must not be so many that this wraps: a model's sizes have been checked by then. */
+static inline size_t hop_scratch_bytes(size_t columns)
+{
+    return (HOP_SCRATCH_CELLS + columns * HOP_SCRATCH_COLUMNS) * sizeof(double);
+}
 
 /*
  * The monomials of a degree k >= 1 over their cofactors of degree k-1 (multiindex.h): cofactor b lies in the block v
@@ -111,19 +132,19 @@ typedef struct hop_sweeps {
 
 typedef struct hop_kernels {
     const char *isa;
-    size_t scratch_bytes;
 
     void (*panel_f32)(const hop_panel_f32 *panel);
     void (*panel_f64)(const hop_panel_f64 *panel);
 
     /*
+     * For one panel, count <= HOP_PANEL:
      * top[q] = max(top[q], max_{m < count} t), t = sum_l keys[l][m] x[q][l] with the very roundings that the panel
      * kernel of the same table makes before it subtracts shift (so that no t - top is ever positive).
      */
     void (*max_f32)(const hop_panel_f32 *panel, float *top);
     void (*max_f64)(const hop_panel_f64 *panel, double *top);
 
-    /* scores[q * HOP_PANEL + m] = t as above, for m < count; the rest undefined. */
+    /* scores[q * HOP_PANEL + m] = t as above, for m < count <= HOP_PANEL; the rest undefined. */
     void (*scores_f64)(const hop_panel_f64 *panel, double *scores);
 
     /* By precision and form: side by side, and a single query. */

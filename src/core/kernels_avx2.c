@@ -38,11 +38,6 @@ static inline vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
     return _mm256_fmadd_ps(a, b, c);
 }
 
-static inline vec_f32 fnma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
-{
-    return _mm256_fnmadd_ps(a, b, c);
-}
-
 static inline vec_f32 max_f32(vec_f32 a, vec_f32 b)
 {
     return _mm256_max_ps(a, b);
@@ -55,11 +50,17 @@ static inline float largest_f32(vec_f32 v)
     return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
 }
 
-/* Adds n to the exponent. p 2^n is normal wherever the result is used. */
-static inline vec_f32 scale_f32(vec_f32 p, vec_f32 y, vec_f32 n)
+/* whole = t + 1.5 2^23, whose low bits are n; scale adds them to the exponent. */
+static inline vec_f32 split_f32(vec_f32 t, vec_f32 *whole)
 {
-    (void)n;
-    __m256i shift = _mm256_slli_epi32(_mm256_castps_si256(y), 23);
+    const vec_f32 magic = _mm256_set1_ps(0x1.8p23f);
+    *whole = _mm256_add_ps(t, magic);
+    return _mm256_sub_ps(t, _mm256_sub_ps(*whole, magic));
+}
+
+static inline vec_f32 scale_f32(vec_f32 p, vec_f32 whole)
+{
+    __m256i shift = _mm256_slli_epi32(_mm256_castps_si256(whole), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), shift));
 }
 
@@ -82,13 +83,11 @@ static inline void widen_add_f32(const float *sum, size_t n, double *N)
     }
 }
 
-static inline void totals_add_f32(size_t n, const vec_f32 *v, double *D)
+static inline float total_f32(vec_f32 v)
 {
-    for (size_t i = 0; i < n; i++) {
-        __m128 half = _mm_add_ps(_mm256_castps256_ps128(v[i]), _mm256_extractf128_ps(v[i], 1));
-        half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-        D[i] += (double)_mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
-    }
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
 }
 
 #define SIMD_REAL float
@@ -128,11 +127,6 @@ static inline vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
     return _mm256_fmadd_pd(a, b, c);
 }
 
-static inline vec_f64 fnma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
-{
-    return _mm256_fnmadd_pd(a, b, c);
-}
-
 static inline vec_f64 max_f64(vec_f64 a, vec_f64 b)
 {
     return _mm256_max_pd(a, b);
@@ -144,10 +138,17 @@ static inline double largest_f64(vec_f64 v)
     return _mm_cvtsd_f64(_mm_max_sd(half, _mm_unpackhi_pd(half, half)));
 }
 
-static inline vec_f64 scale_f64(vec_f64 p, vec_f64 y, vec_f64 n)
+/* whole = t + 1.5 2^52, whose low bits are n; scale adds them to the exponent. */
+static inline vec_f64 split_f64(vec_f64 t, vec_f64 *whole)
 {
-    (void)n;
-    __m256i shift = _mm256_slli_epi64(_mm256_castpd_si256(y), 52);
+    const vec_f64 magic = _mm256_set1_pd(0x1.8p52);
+    *whole = _mm256_add_pd(t, magic);
+    return _mm256_sub_pd(t, _mm256_sub_pd(*whole, magic));
+}
+
+static inline vec_f64 scale_f64(vec_f64 p, vec_f64 whole)
+{
+    __m256i shift = _mm256_slli_epi64(_mm256_castpd_si256(whole), 52);
     return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(p), shift));
 }
 
@@ -168,12 +169,10 @@ static inline void widen_add_f64(const double *sum, size_t n, double *N)
         _mm256_storeu_pd(N + i, _mm256_add_pd(_mm256_loadu_pd(N + i), _mm256_loadu_pd(sum + i)));
 }
 
-static inline void totals_add_f64(size_t n, const vec_f64 *v, double *D)
+static inline double total_f64(vec_f64 v)
 {
-    for (size_t i = 0; i < n; i++) {
-        __m128d half = _mm_add_pd(_mm256_castpd256_pd128(v[i]), _mm256_extractf128_pd(v[i], 1));
-        D[i] += _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)));
-    }
+    __m128d half = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)));
 }
 
 #define SIMD_REAL double
@@ -187,7 +186,6 @@ static inline void totals_add_f64(size_t n, const vec_f64 *v, double *D)
 
 const hop_kernels hop_kernels_avx2 = {
     .isa = "avx2",
-    .scratch_bytes = (size_t)scratch_bytes_f64 > (size_t)scratch_bytes_f32 ? scratch_bytes_f64 : scratch_bytes_f32,
     .panel_f32 = panel_f32,
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,

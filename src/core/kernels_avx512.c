@@ -38,11 +38,6 @@ static inline vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
     return _mm512_fmadd_ps(a, b, c);
 }
 
-static inline vec_f32 fnma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
-{
-    return _mm512_fnmadd_ps(a, b, c);
-}
-
 static inline vec_f32 max_f32(vec_f32 a, vec_f32 b)
 {
     return _mm512_max_ps(a, b);
@@ -53,10 +48,16 @@ static inline float largest_f32(vec_f32 v)
     return _mm512_reduce_max_ps(v);
 }
 
-static inline vec_f32 scale_f32(vec_f32 p, vec_f32 y, vec_f32 n)
+static inline vec_f32 split_f32(vec_f32 t, vec_f32 *whole)
 {
-    (void)y;
-    return _mm512_scalef_ps(p, n);
+    vec_f32 r = _mm512_reduce_ps(t, _MM_FROUND_TO_NEAREST_INT);
+    *whole = _mm512_sub_ps(t, r);
+    return r;
+}
+
+static inline vec_f32 scale_f32(vec_f32 p, vec_f32 whole)
+{
+    return _mm512_scalef_ps(p, whole);
 }
 
 static inline vec_f32 where_least_f32(vec_f32 t, vec_f32 low, vec_f32 v)
@@ -79,10 +80,9 @@ static inline void widen_add_f32(const float *sum, size_t n, double *N)
     }
 }
 
-static inline void totals_add_f32(size_t n, const vec_f32 *v, double *D)
+static inline float total_f32(vec_f32 v)
 {
-    for (size_t i = 0; i < n; i++)
-        D[i] += (double)_mm512_reduce_add_ps(v[i]);
+    return _mm512_reduce_add_ps(v);
 }
 
 #define SIMD_REAL float
@@ -121,11 +121,6 @@ static inline vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
     return _mm512_fmadd_pd(a, b, c);
 }
 
-static inline vec_f64 fnma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
-{
-    return _mm512_fnmadd_pd(a, b, c);
-}
-
 static inline vec_f64 max_f64(vec_f64 a, vec_f64 b)
 {
     return _mm512_max_pd(a, b);
@@ -136,10 +131,16 @@ static inline double largest_f64(vec_f64 v)
     return _mm512_reduce_max_pd(v);
 }
 
-static inline vec_f64 scale_f64(vec_f64 p, vec_f64 y, vec_f64 n)
+static inline vec_f64 split_f64(vec_f64 t, vec_f64 *whole)
 {
-    (void)y;
-    return _mm512_scalef_pd(p, n);
+    vec_f64 r = _mm512_reduce_pd(t, _MM_FROUND_TO_NEAREST_INT);
+    *whole = _mm512_sub_pd(t, r);
+    return r;
+}
+
+static inline vec_f64 scale_f64(vec_f64 p, vec_f64 whole)
+{
+    return _mm512_scalef_pd(p, whole);
 }
 
 static inline vec_f64 where_least_f64(vec_f64 t, vec_f64 low, vec_f64 v)
@@ -159,10 +160,9 @@ static inline void widen_add_f64(const double *sum, size_t n, double *N)
         _mm512_storeu_pd(N + i, _mm512_add_pd(_mm512_loadu_pd(N + i), _mm512_loadu_pd(sum + i)));
 }
 
-static inline void totals_add_f64(size_t n, const vec_f64 *v, double *D)
+static inline double total_f64(vec_f64 v)
 {
-    for (size_t i = 0; i < n; i++)
-        D[i] += _mm512_reduce_add_pd(v[i]);
+    return _mm512_reduce_add_pd(v);
 }
 
 #define SIMD_REAL double
@@ -175,7 +175,6 @@ static inline void totals_add_f64(size_t n, const vec_f64 *v, double *D)
 
 const hop_kernels hop_kernels_avx512 = {
     .isa = "avx512",
-    .scratch_bytes = (size_t)scratch_bytes_f64 > (size_t)scratch_bytes_f32 ? scratch_bytes_f64 : scratch_bytes_f32,
     .panel_f32 = panel_f32,
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,

@@ -185,6 +185,14 @@ static void SIMD_NAME(lanes_reverse)(const hop_sweep *s)
 
 /* ---- a single query ------------------------------------------------------------------------------------------- */
 
+/* D[i] += the lanes of v[i], i < n; lanes are summed in SIMD_REAL. */
+SIMD_INLINE void SIMD_NAME(totals_add)(size_t n, const SIMD_NAME(vec) *v, double *D)
+{
+    SIMD_UNROLL
+    for (size_t i = 0; i < n; i++)
+        D[i] += (double)SIMD_NAME(total)(v[i]);
+}
+
 static void SIMD_NAME(one_extend)(const hop_sweep *s)
 {
     enum { CHAINS = 4, W = SIMD_WIDTH };

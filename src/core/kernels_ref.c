@@ -1,7 +1,7 @@
 /*
  * kernels_ref.c - every kernel in plain C: what the table means, the vector kernels' oracle, and the fallback.
  *
- * Sums run in f64 in the order of the indices, so that f32 kernels round a score once and a weight once. exp is the C
+ * Sums run in f64 in the order of the indices, so that f32 kernels round a score once and a weight once. 2^t is the C
  * library's in f64; HOP_EXP_F64_ERROR leaves it two units in the last place, four times the error that glibc and musl
  * state.
  */
@@ -13,58 +13,74 @@
 
 static float score_f32(const hop_panel_f32 *panel, size_t q, size_t m)
 {
+    const float *key = panel->keys + m / HOP_PANEL * HOP_PANEL * panel->d + m % HOP_PANEL;
     double t = 0.0;
     for (size_t l = 0; l < panel->d; l++)
-        t += (double)panel->keys[l * HOP_PANEL + m] * (double)panel->x[q * panel->d + l];
+        t += (double)key[l * HOP_PANEL] * (double)panel->x[q * panel->d + l];
     return (float)t;
 }
 
 static double score_f64(const hop_panel_f64 *panel, size_t q, size_t m)
 {
+    const double *key = panel->keys + m / HOP_PANEL * HOP_PANEL * panel->d + m % HOP_PANEL;
     double t = 0.0;
     for (size_t l = 0; l < panel->d; l++)
-        t += panel->keys[l * HOP_PANEL + m] * panel->x[q * panel->d + l];
+        t += key[l * HOP_PANEL] * panel->x[q * panel->d + l];
     return t;
 }
 
-static void panel_f32(const hop_panel_f32 *panel)
+/* Value j of memory m. */
+static double value_f32(const hop_panel_f32 *panel, size_t m, size_t j)
 {
-    assert(panel->count <= HOP_PANEL && panel->columns % HOP_COLUMNS == 0);
-    for (size_t q = 0; q < panel->L; q++) {
-        double e[HOP_PANEL], D = 0;
-        for (size_t m = 0; m < panel->count; m++) {
-            float t = score_f32(panel, q, m) - (panel->shift ? panel->shift[q] : 0.0f);
-            e[m] = (double)(float)exp((double)t);
-            D += e[m];
-        }
-        panel->D[q] += D;
-        for (size_t j = 0; j < panel->columns; j++) {
-            double N = 0;
-            for (size_t m = 0; m < panel->count; m++)
-                N += e[m] * (double)panel->values[m * panel->columns + j];
-            panel->N[q * panel->columns + j] += N;
-        }
-    }
+    if (panel->values)
+        return (double)panel->values[hop_value_at(panel->columns, m, j)];
+    return (double)panel->keys[(m / HOP_PANEL * panel->d + j) * HOP_PANEL + m % HOP_PANEL];
 }
 
-static void panel_f64(const hop_panel_f64 *panel)
+static double value_f64(const hop_panel_f64 *panel, size_t m, size_t j)
 {
-    assert(panel->count <= HOP_PANEL && panel->columns % HOP_COLUMNS == 0);
-    for (size_t q = 0; q < panel->L; q++) {
-        double e[HOP_PANEL], D = 0;
-        for (size_t m = 0; m < panel->count; m++) {
-            e[m] = exp(score_f64(panel, q, m) - (panel->shift ? panel->shift[q] : 0.0));
-            D += e[m];
-        }
-        panel->D[q] += D;
-        for (size_t j = 0; j < panel->columns; j++) {
-            double N = 0;
-            for (size_t m = 0; m < panel->count; m++)
-                N += e[m] * panel->values[m * panel->columns + j];
-            panel->N[q * panel->columns + j] += N;
-        }
-    }
+    if (panel->values)
+        return panel->values[hop_value_at(panel->columns, m, j)];
+    return panel->keys[(m / HOP_PANEL * panel->d + j) * HOP_PANEL + m % HOP_PANEL];
 }
+
+static double weight_f32(const hop_panel_f32 *panel, size_t q, size_t m)
+{
+    const double t = (double)(score_f32(panel, q, m) - (panel->shift ? panel->shift[q] : 0.0f));
+    return t < -126.0 ? 0.0 : (double)(float)exp2(t);
+}
+
+static double weight_f64(const hop_panel_f64 *panel, size_t q, size_t m)
+{
+    const double t = score_f64(panel, q, m) - (panel->shift ? panel->shift[q] : 0.0);
+    return t < -1022.0 ? 0.0 : exp2(t);
+}
+
+/* Panel by panel: a sum takes HOP_PANEL roundings, and one more for each panel. */
+#define PANELS(name, type, weight, value)                                                                              \
+    static void name(const type *panel)                                                                                \
+    {                                                                                                                  \
+        const size_t columns = panel->values ? panel->columns : panel->d;                                              \
+        assert(panel->count <= HOP_RUN && panel->columns % HOP_COLUMNS == 0 && columns <= panel->columns);             \
+        for (size_t q = 0; q < panel->L; q++) {                                                                        \
+            for (size_t first = 0; first < panel->count; first += HOP_PANEL) {                                         \
+                const size_t rest = panel->count - first, count = rest < HOP_PANEL ? rest : HOP_PANEL;                 \
+                double e[HOP_PANEL], D = 0;                                                                            \
+                for (size_t m = 0; m < count; m++)                                                                     \
+                    D += e[m] = weight(panel, q, first + m);                                                           \
+                panel->D[q] += D;                                                                                      \
+                for (size_t j = 0; j < columns; j++) {                                                                 \
+                    double N = 0;                                                                                      \
+                    for (size_t m = 0; m < count; m++)                                                                 \
+                        N += e[m] * value(panel, first + m, j);                                                        \
+                    panel->N[q * panel->columns + j] += N;                                                             \
+                }                                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+PANELS(panel_f32, hop_panel_f32, weight_f32, value_f32)
+PANELS(panel_f64, hop_panel_f64, weight_f64, value_f64)
 
 static void top_f32(const hop_panel_f32 *panel, float *top)
 {
@@ -100,7 +116,6 @@ static void scores_f64(const hop_panel_f64 *panel, double *scores)
 
 const hop_kernels hop_kernels_reference = {
     .isa = "reference",
-    .scratch_bytes = 64,
     .panel_f32 = panel_f32,
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,

@@ -7,71 +7,69 @@
  *
  *     vec                          the vector type
  *     load store splat             unaligned; splat reads one element
- *     zero max fma fnma            fma(a, b, c) = a b + c, fnma(a, b, c) = c - a b
- *     scale(p, y, n)               p 2^n; n is an integer and y = n + exp_magic, whose low bits are n
+ *     zero max fma                 fma(a, b, c) = a b + c, rounded once
+ *     split(t, &whole)             t - n exactly, n the integer nearest to t; whole tells scale about n
+ *     scale(p, whole)              p 2^n; p and the result are normal
  *     where_least(t, low, v)       v where t >= low, else 0
  *     first_lanes(v, n, other)     v in lanes below n, other from lane n on; n may be negative or too large
  *     largest(v)                   the largest lane
  *     widen_add(sum, n, N)         N[i] += sum[i] in f64, i < n, a multiple of SIMD_WIDTH
- *     totals_add(n, v, D)          D[i] += the lanes of v[i], i < n <= SIMD_QUERIES; lanes are summed in SIMD_REAL
+ *     total(v)                     the sum of the lanes, in log2(SIMD_WIDTH) roundings of SIMD_REAL
  *
  * and includes this file, which ends by undefining the macros. A tile is SIMD_QUERIES queries by SIMD_SLOTS vectors of
- * memories or columns; all its sums are in registers, beside one row of vectors and one splat: SIMD_SLOTS +
- * SIMD_QUERIES loads feed SIMD_SLOTS x SIMD_QUERIES multiply-adds.
- *
- * What a query gets never depends on its tile: chains and orders of summation follow from the shapes alone.
+ * memories: all its sums are in registers, beside one row of vectors and one splat, so that SIMD_SLOTS + SIMD_QUERIES
+ * loads feed SIMD_SLOTS x SIMD_QUERIES multiply-adds. Where the values are fewer vectors wide, more queries fill the
+ * registers. A group of SIMD_GROUP queries goes through all panels of a run before the next one does: its sums stay in
+ * the nearest cache, and the panels in the second.
  */
 #include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "core/kernels.h"
 
 #ifndef HOP_SIMD_ONCE
 #define HOP_SIMD_ONCE
-enum { SIMD_QUERIES = 6 };
+enum { SIMD_QUERIES = 6, SIMD_GROUP = 24, SIMD_KEPT = 4 };
 #define SIMD_INLINE static inline __attribute__((always_inline))
 #define SIMD_APART __attribute__((noinline))
 #define SIMD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #ifdef __clang__
 #define SIMD_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define SIMD_UNROLL _Pragma("GCC unroll 16")
+#define SIMD_UNROLL _Pragma("GCC unroll 32")
 #endif
 
 /*
- * exp(t) = 2^n p(r), n = round(t log2(e)), r = t - n ln 2. The polynomials are the best ones with these rounded
- * coefficients for the relative error on |r| <= 0.3466. docs/MATH.md proves the error and names these constants.
+ * 2^t = 2^n p(r), n the integer nearest to t, r = t - n. The polynomials are the best ones with these rounded
+ * coefficients for the relative error on |r| <= 1/2. docs/MATH.md proves the error and names these constants.
  */
-static const float exp_magic_f32 = 0x1.8p23f, exp_log2e_f32 = 0x1.715476p0f;
-static const float exp_ln2_high_f32 = 0x1.62e43p-1f, exp_ln2_low_f32 = -0x1.05c61p-29f;
-static const float exp_lowest_f32 = -0x1.5d589ep6f; /* the first f32 above ln 2^-126 */
-static const float exp_terms_f32[] = {1.0f,          0x1.fffff6p-1f, 0x1.fffdc6p-2f,
-                                      0x1.555a8p-3f, 0x1.573a2p-5f,  0x1.0f9fbp-7f};
+static const float exp_lowest_f32 = -126.0f;
+static const float exp_terms_f32[] = {1.0f,           0x1.62e42ap-1f, 0x1.ebf9cp-3f,
+                                      0x1.c6b71ap-5f, 0x1.3ce9ap-7f,  0x1.5badb6p-10f};
 
-static const double exp_magic_f64 = 0x1.8p52, exp_log2e_f64 = 0x1.71547652b82fep0;
-static const double exp_ln2_high_f64 = 0x1.62e42fefa39efp-1, exp_ln2_low_f64 = 0x1.abc9e3b39803fp-56;
-static const double exp_lowest_f64 = -0x1.6232bdd7abcd2p9; /* the first f64 above ln 2^-1022 */
+static const double exp_lowest_f64 = -1022.0;
 static const double exp_terms_f64[] = {1.0,
-                                       1.0,
-                                       0x1.000000000000ap-1,
-                                       0x1.55555555554fep-3,
-                                       0x1.55555555506bcp-5,
-                                       0x1.1111111126b36p-7,
-                                       0x1.6c16c18477082p-10,
-                                       0x1.a01a012fee98bp-13,
-                                       0x1.a019995efb56cp-16,
-                                       0x1.71df18ef7a9d3p-19,
-                                       0x1.28adfccab85d4p-22,
-                                       0x1.ad92e88f87de4p-26};
+                                       0x1.62e42fefa39efp-1,
+                                       0x1.ebfbdff82c5a2p-3,
+                                       0x1.c6b08d704a04bp-5,
+                                       0x1.3b2ab6fba05e4p-7,
+                                       0x1.5d87fe78c2244p-10,
+                                       0x1.4309130e0d1d3p-13,
+                                       0x1.ffcbfbce93a7dp-17,
+                                       0x1.62bfc9585a406p-20,
+                                       0x1.b5264450f060fp-24,
+                                       0x1.e618a7deeb33dp-28,
+                                       0x1.e7dcee5c8af98p-32};
 #endif
 
-/* The scratch: scores, later weights, of two tiles, then the sums of one block of columns. */
-enum {
-    SIMD_NAME(tile_cells) = SIMD_QUERIES * HOP_PANEL,
-    SIMD_NAME(scratch_bytes) = (2 * SIMD_NAME(tile_cells) + SIMD_QUERIES * SIMD_SLOTS * SIMD_WIDTH) * sizeof(SIMD_REAL)
-};
+_Static_assert(SIMD_GROUP *(HOP_PANEL + SIMD_WIDTH) <= HOP_SCRATCH_CELLS, "weights and totals of a group");
+_Static_assert((int)SIMD_GROUP <= (int)HOP_SCRATCH_COLUMNS && (int)SIMD_KEPT * SIMD_WIDTH <= (int)HOP_SCRATCH_COLUMNS,
+               "sums of a group");
+
+enum { SIMD_NAME(tile) = SIMD_QUERIES * SIMD_SLOTS };
 
 /* What the compiler's own vector operators do the same for every machine, one rounding an element. */
 SIMD_INLINE SIMD_NAME(vec) SIMD_NAME(add)(SIMD_NAME(vec) a, SIMD_NAME(vec) b)
@@ -84,20 +82,16 @@ SIMD_INLINE SIMD_NAME(vec) SIMD_NAME(sub)(SIMD_NAME(vec) a, SIMD_NAME(vec) b)
     return a - b;
 }
 
-/* e^t for t in [ln 2^-126, 88] (f32), [ln 2^-1022, 709] (f64). */
+/* 2^t for t in [-126, 127] (f32), [-1022, 1023] (f64). */
 SIMD_INLINE SIMD_NAME(vec) SIMD_NAME(exp)(SIMD_NAME(vec) t)
 {
-    const SIMD_NAME(vec) magic = SIMD_NAME(splat)(&SIMD_NAME(exp_magic));
     const size_t terms = sizeof SIMD_NAME(exp_terms) / sizeof *SIMD_NAME(exp_terms);
-    SIMD_NAME(vec) y = SIMD_NAME(fma)(t, SIMD_NAME(splat)(&SIMD_NAME(exp_log2e)), magic);
-    SIMD_NAME(vec) n = SIMD_NAME(sub)(y, magic);
-    SIMD_NAME(vec) r = SIMD_NAME(fnma)(n, SIMD_NAME(splat)(&SIMD_NAME(exp_ln2_high)), t);
-    r = SIMD_NAME(fnma)(n, SIMD_NAME(splat)(&SIMD_NAME(exp_ln2_low)), r);
+    SIMD_NAME(vec) whole, r = SIMD_NAME(split)(t, &whole);
     SIMD_NAME(vec) p = SIMD_NAME(splat)(&SIMD_NAME(exp_terms)[terms - 1]);
     SIMD_UNROLL
     for (size_t k = 2; k <= terms; k++)
         p = SIMD_NAME(fma)(p, r, SIMD_NAME(splat)(&SIMD_NAME(exp_terms)[terms - k]));
-    return SIMD_NAME(scale)(p, y, n);
+    return SIMD_NAME(scale)(p, whole);
 }
 
 /* The same for any t up to the upper end, -inf included: 0 below the lower end. */
@@ -106,35 +100,19 @@ SIMD_INLINE SIMD_NAME(vec) SIMD_NAME(exp_or_zero)(SIMD_NAME(vec) t)
     return SIMD_NAME(where_least)(t, SIMD_NAME(splat)(&SIMD_NAME(exp_lowest)), SIMD_NAME(exp)(t));
 }
 
-/* acc[q][s] += acc[q][s + half], s < half. */
-SIMD_INLINE void SIMD_NAME(fold)(size_t queries, size_t half, SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS])
-{
-    SIMD_UNROLL
-    for (size_t q = 0; q < queries; q++) {
-        SIMD_UNROLL
-        for (size_t s = 0; s < half; s++)
-            acc[q][s] = SIMD_NAME(add)(acc[q][s], acc[q][s + half]);
-    }
-}
-
 /*
- * acc[q][0..vectors) = sum_k a[q * a_step + k] * (row k of b), rows of `vectors` vectors, b_step apart.
- * With fewer vectors than slots the free slots carry further chains over k, which hide the latency of the
- * multiply-add; n is then a multiple of the number of chains. At most n / chains + log2(chains) roundings.
+ * acc[q * vectors + v] += sum_k a[q * a_step + k] * (vector v of row k of b), rows b_step apart: queries * vectors sums
+ * in `chains` chains each, which hide the latency of the multiply-add where the sums are few; n is then a multiple of
+ * chains. At most n / chains + log2(chains) roundings.
  */
-SIMD_INLINE void SIMD_NAME(multiply)(size_t queries, size_t vectors, size_t n, const SIMD_REAL *a, size_t a_step,
-                                     const SIMD_REAL *b, size_t b_step, SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS])
+SIMD_INLINE void SIMD_NAME(multiply)(size_t queries, size_t vectors, size_t chains, size_t n, const SIMD_REAL *a,
+                                     size_t a_step, const SIMD_REAL *b, size_t b_step, SIMD_NAME(vec) * acc)
 {
-    const size_t chains = SIMD_SLOTS / vectors;
-    SIMD_UNROLL
-    for (size_t q = 0; q < queries; q++) {
-        SIMD_UNROLL
-        for (size_t s = 0; s < SIMD_SLOTS; s++)
-            acc[q][s] = SIMD_NAME(zero)();
-    }
-    /* Two bases and one step reach all six rows of a: six pointers would leave no registers for the rest. */
+    const size_t sums = queries * vectors;
+    /* Two bases and one step reach six rows of a: six pointers would leave no registers for the rest. */
     const SIMD_REAL *low = a, *high = queries > SIMD_QUERIES / 2 ? a + SIMD_QUERIES / 2 * a_step : a;
-    SIMD_OPAQUE(high);
+    if (queries <= SIMD_QUERIES)
+        SIMD_OPAQUE(high);
     for (size_t k = 0; k < n; k += chains) {
         SIMD_UNROLL
         for (size_t c = 0; c < chains; c++) {
@@ -148,236 +126,330 @@ SIMD_INLINE void SIMD_NAME(multiply)(size_t queries, size_t vectors, size_t n, c
             for (size_t q = 0; q < queries; q++) {
                 const SIMD_REAL *at = q < SIMD_QUERIES / 2 ? low + q * a_step : high + (q - SIMD_QUERIES / 2) * a_step;
                 SIMD_NAME(vec) factor = SIMD_NAME(splat)(at + k + c);
-                SIMD_IN_REGISTER(factor);
+                if (vectors > 1)
+                    SIMD_IN_REGISTER(factor);
                 SIMD_UNROLL
-                for (size_t v = 0; v < vectors; v++)
-                    acc[q][c * vectors + v] = SIMD_NAME(fma)(factor, row[v], acc[q][c * vectors + v]);
+                for (size_t v = 0; v < vectors; v++) {
+                    const size_t i = c * sums + q * vectors + v;
+                    acc[i] = SIMD_NAME(fma)(factor, row[v], acc[i]);
+                }
             }
         }
     }
-    if (chains == 4)
-        SIMD_NAME(fold)(queries, 2 * vectors, acc);
-    if (chains >= 2)
-        SIMD_NAME(fold)(queries, vectors, acc);
-}
-
-/* The scores of one tile against SIMD_SLOTS * SIMD_WIDTH memories from `memory` on; the only place that makes them. */
-SIMD_INLINE void SIMD_NAME(score)(const SIMD_PANEL *panel, size_t first, size_t queries, size_t memory,
-                                  SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS])
-{
-    const SIMD_REAL *x = panel->x + first * panel->d, *keys = panel->keys + memory;
-    SIMD_NAME(multiply)(queries, SIMD_SLOTS, panel->d, x, panel->d, keys, HOP_PANEL, acc);
-}
-
-/* The scores of one tile into `weights`. */
-SIMD_INLINE void SIMD_NAME(score_tile)(const SIMD_PANEL *panel, size_t first, size_t queries, SIMD_REAL *weights)
-{
-    for (size_t memory = 0; memory < HOP_PANEL; memory += SIMD_SLOTS * SIMD_WIDTH) {
-        SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS];
-        SIMD_NAME(score)(panel, first, queries, memory, acc);
+    SIMD_UNROLL
+    for (size_t half = chains / 2; half; half /= 2) {
         SIMD_UNROLL
-        for (size_t q = 0; q < queries; q++) {
-            SIMD_UNROLL
-            for (size_t s = 0; s < SIMD_SLOTS; s++)
-                SIMD_NAME(store)(weights + q * HOP_PANEL + memory + s * SIMD_WIDTH, acc[q][s]);
-        }
+        for (size_t i = 0; i < half * sums; i++)
+            acc[i] = SIMD_NAME(add)(acc[i], acc[i + half * sums]);
     }
 }
 
-/* Scores to weights, in place, and D. plain: no shift, all memories real. */
-SIMD_INLINE void SIMD_NAME(weigh)(const SIMD_PANEL *panel, size_t first, size_t queries, SIMD_REAL *weights, bool plain)
+SIMD_INLINE void SIMD_NAME(clear)(size_t n, SIMD_NAME(vec) * acc)
+{
+    SIMD_UNROLL
+    for (size_t i = 0; i < n; i++)
+        acc[i] = SIMD_NAME(zero)();
+}
+
+/*
+ * The scores of a tile against one panel, HOP_PANEL a query, from coordinate `low` to `high`; the only place that makes
+ * them. Cut or not, a score is one chain over the coordinates.
+ */
+SIMD_INLINE void SIMD_NAME(score_tile)(size_t queries, size_t d, size_t low, size_t high, const SIMD_REAL *x,
+                                       const SIMD_REAL *keys, SIMD_REAL *scores)
+{
+    for (size_t memory = 0; memory < HOP_PANEL; memory += SIMD_SLOTS * SIMD_WIDTH) {
+        SIMD_NAME(vec) acc[SIMD_NAME(tile)];
+        SIMD_REAL *to = scores + memory;
+        if (low == 0) {
+            SIMD_NAME(clear)(queries * SIMD_SLOTS, acc);
+        } else {
+            SIMD_UNROLL
+            for (size_t i = 0; i < queries * SIMD_SLOTS; i++)
+                acc[i] = SIMD_NAME(load)(to + i / SIMD_SLOTS * HOP_PANEL + i % SIMD_SLOTS * SIMD_WIDTH);
+        }
+        SIMD_NAME(multiply)
+        (queries, SIMD_SLOTS, 1, high - low, x + low, d, keys + low * HOP_PANEL + memory, HOP_PANEL, acc);
+        SIMD_UNROLL
+        for (size_t i = 0; i < queries * SIMD_SLOTS; i++)
+            SIMD_NAME(store)(to + i / SIMD_SLOTS * HOP_PANEL + i % SIMD_SLOTS * SIMD_WIDTH, acc[i]);
+    }
+}
+
+/*
+ * The steps of a tile for the widths there are. They are not inlined: what one step keeps in registers, the constants
+ * of exp above all, would take them from the others.
+ */
+static SIMD_APART void SIMD_NAME(score_step)(size_t queries, size_t d, size_t low, size_t high, const SIMD_REAL *x,
+                                             const SIMD_REAL *keys, SIMD_REAL *scores)
+{
+    switch (queries) {
+    case 1:
+        SIMD_NAME(score_tile)(1, d, low, high, x, keys, scores);
+        break;
+    case 2:
+        SIMD_NAME(score_tile)(2, d, low, high, x, keys, scores);
+        break;
+    case 3:
+        SIMD_NAME(score_tile)(3, d, low, high, x, keys, scores);
+        break;
+    case 4:
+        SIMD_NAME(score_tile)(4, d, low, high, x, keys, scores);
+        break;
+    case 5:
+        SIMD_NAME(score_tile)(5, d, low, high, x, keys, scores);
+        break;
+    default:
+        SIMD_NAME(score_tile)(SIMD_QUERIES, d, low, high, x, keys, scores);
+    }
+}
+
+/* Coordinates are cut so that the keys between two cuts stay in the nearest cache for all tiles. */
+static void SIMD_NAME(scores_of)(size_t L, size_t d, const SIMD_REAL *x, const SIMD_REAL *keys, SIMD_REAL *scores)
+{
+    const size_t most = (24 << 10) / (HOP_PANEL * sizeof(SIMD_REAL)), cuts = d ? (d + most - 1) / most : 1;
+    for (size_t cut = 0; cut < cuts; cut++) {
+        const size_t low = d * cut / cuts, high = d * (cut + 1) / cuts;
+        for (size_t q = 0; q < L; q += SIMD_QUERIES)
+            SIMD_NAME(score_step)
+            (L - q < SIMD_QUERIES ? L - q : SIMD_QUERIES, d, low, high, x + q * d, keys, scores + q * HOP_PANEL);
+    }
+}
+
+/*
+ * Scores to weights, in place, one row of HOP_PANEL a query; their sums are added to totals, a vector a query.
+ * shift NULL: none; count: memories that are real. plain: no shift, and all are.
+ */
+SIMD_INLINE void SIMD_NAME(weigh)(size_t queries, size_t count, const SIMD_REAL *shift, SIMD_REAL *weights,
+                                  SIMD_REAL *totals, bool plain)
 {
     const SIMD_NAME(vec) zero = SIMD_NAME(zero)();
-    SIMD_NAME(vec) total[SIMD_QUERIES];
-    for (size_t q = 0; q < queries; q++) {
-        SIMD_REAL *row = weights + q * HOP_PANEL;
-        const SIMD_NAME(vec) shift = !plain && panel->shift ? SIMD_NAME(splat)(panel->shift + first + q) : zero;
+    for (size_t q = 0; q < queries; q++, weights += HOP_PANEL, totals += SIMD_WIDTH) {
+        const SIMD_NAME(vec) top = !plain && shift ? SIMD_NAME(splat)(shift + q) : zero;
         SIMD_NAME(vec) sum[SIMD_SLOTS];
         SIMD_UNROLL
         for (size_t m = 0; m < HOP_PANEL; m += SIMD_WIDTH) {
             const size_t slot = m / SIMD_WIDTH % SIMD_SLOTS;
-            SIMD_NAME(vec) weight = SIMD_NAME(load)(row + m);
+            SIMD_NAME(vec) weight = SIMD_NAME(load)(weights + m);
             if (plain) {
                 weight = SIMD_NAME(exp)(weight);
             } else {
-                weight = SIMD_NAME(exp_or_zero)(SIMD_NAME(sub)(weight, shift));
-                weight = SIMD_NAME(first_lanes)(weight, (int)panel->count - (int)m, zero);
+                weight = SIMD_NAME(exp_or_zero)(SIMD_NAME(sub)(weight, top));
+                weight = SIMD_NAME(first_lanes)(weight, (int)count - (int)m, zero);
             }
-            SIMD_NAME(store)(row + m, weight);
+            SIMD_NAME(store)(weights + m, weight);
             sum[slot] = m < SIMD_SLOTS * SIMD_WIDTH ? weight : SIMD_NAME(add)(sum[slot], weight);
         }
-        total[q] = SIMD_NAME(add)(sum[0], sum[1]);
-#if SIMD_SLOTS == 4
-        total[q] = SIMD_NAME(add)(total[q], SIMD_NAME(add)(sum[2], sum[3]));
-#endif
-    }
-    SIMD_NAME(totals_add)(queries, total, panel->D + first);
-}
-
-/* N += weights x values for `vectors` columns from `column` on. */
-SIMD_INLINE void SIMD_NAME(average)(const SIMD_PANEL *panel, size_t first, size_t queries, const SIMD_REAL *weights,
-                                    size_t column, size_t vectors)
-{
-    SIMD_REAL *sum = (SIMD_REAL *)panel->scratch + 2 * SIMD_NAME(tile_cells);
-    SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS];
-    SIMD_NAME(multiply)(queries, vectors, HOP_PANEL, weights, HOP_PANEL, panel->values + column, panel->columns, acc);
-    SIMD_UNROLL
-    for (size_t q = 0; q < queries; q++) {
         SIMD_UNROLL
-        for (size_t v = 0; v < vectors; v++)
-            SIMD_NAME(store)(sum + (q * vectors + v) * SIMD_WIDTH, acc[q][v]);
-    }
-    for (size_t q = 0; q < queries; q++) {
-        double *N = panel->N + (first + q) * panel->columns + column;
-        SIMD_NAME(widen_add)(sum + q * vectors * SIMD_WIDTH, vectors * SIMD_WIDTH, N);
+        for (size_t half = SIMD_SLOTS / 2; half; half /= 2) {
+            SIMD_UNROLL
+            for (size_t s = 0; s < half; s++)
+                sum[s] = SIMD_NAME(add)(sum[s], sum[s + half]);
+        }
+        SIMD_NAME(store)(totals, SIMD_NAME(add)(SIMD_NAME(load)(totals), sum[0]));
     }
 }
 
-SIMD_INLINE void SIMD_NAME(average_tile)(const SIMD_PANEL *panel, size_t first, size_t queries,
-                                         const SIMD_REAL *weights)
+static SIMD_APART void SIMD_NAME(weigh_step)(size_t queries, SIMD_REAL *weights, SIMD_REAL *totals)
+{
+    SIMD_NAME(weigh)(queries, HOP_PANEL, NULL, weights, totals, true);
+}
+
+static SIMD_APART void SIMD_NAME(guarded_weigh_step)(size_t queries, size_t count, const SIMD_REAL *shift,
+                                                     SIMD_REAL *weights, SIMD_REAL *totals)
+{
+    SIMD_NAME(weigh)(queries, count, shift, weights, totals, false);
+}
+
+/* sums[q][0..vectors) += weights of q x those columns of a panel's values, rows `width` apart, sums `columns`. */
+SIMD_INLINE void SIMD_NAME(average_tile)(size_t queries, size_t vectors, size_t chains, size_t width, size_t columns,
+                                         const SIMD_REAL *weights, const SIMD_REAL *values, SIMD_REAL *sums)
+{
+    SIMD_NAME(vec) acc[SIMD_NAME(tile)];
+    SIMD_NAME(clear)(chains * queries * vectors, acc);
+    SIMD_NAME(multiply)(queries, vectors, chains, HOP_PANEL, weights, HOP_PANEL, values, width, acc);
+    SIMD_UNROLL
+    for (size_t i = 0; i < queries * vectors; i++) {
+        SIMD_REAL *at = sums + i / vectors * columns + i % vectors * SIMD_WIDTH;
+        SIMD_NAME(store)(at, SIMD_NAME(add)(SIMD_NAME(load)(at), acc[i]));
+    }
+}
+
+/* Whole tiles of SIMD_QUERIES * SIMD_SLOTS / vectors queries; what is left takes narrower ones with more chains. */
+SIMD_INLINE void SIMD_NAME(average)(size_t L, size_t vectors, size_t width, size_t columns, const SIMD_REAL *weights,
+                                    const SIMD_REAL *values, SIMD_REAL *sums)
+{
+    const size_t chains = SIMD_SLOTS / vectors, most = SIMD_QUERIES * chains;
+    size_t q = 0;
+    for (; q + most <= L; q += most)
+        SIMD_NAME(average_tile)(most, vectors, 1, width, columns, weights + q * HOP_PANEL, values, sums + q * columns);
+    for (; chains > 1 && q + SIMD_QUERIES <= L; q += SIMD_QUERIES)
+        SIMD_NAME(average_tile)
+    (SIMD_QUERIES, vectors, chains, width, columns, weights + q * HOP_PANEL, values, sums + q * columns);
+    weights += q * HOP_PANEL;
+    sums += q * columns;
+    switch (L - q) {
+    case 1:
+        SIMD_NAME(average_tile)(1, vectors, chains, width, columns, weights, values, sums);
+        break;
+    case 2:
+        SIMD_NAME(average_tile)(2, vectors, chains, width, columns, weights, values, sums);
+        break;
+    case 3:
+        SIMD_NAME(average_tile)(3, vectors, chains, width, columns, weights, values, sums);
+        break;
+    case 4:
+        SIMD_NAME(average_tile)(4, vectors, chains, width, columns, weights, values, sums);
+        break;
+    case 5:
+        SIMD_NAME(average_tile)(5, vectors, chains, width, columns, weights, values, sums);
+        break;
+    default:
+        break;
+    }
+}
+
+/* One block of columns, `width` of them. */
+static SIMD_APART void SIMD_NAME(average_step)(size_t L, size_t width, size_t columns, const SIMD_REAL *weights,
+                                               const SIMD_REAL *values, SIMD_REAL *sums)
 {
     size_t column = 0;
-    for (; column + SIMD_SLOTS * SIMD_WIDTH <= panel->columns; column += SIMD_SLOTS * SIMD_WIDTH)
-        SIMD_NAME(average)(panel, first, queries, weights, column, SIMD_SLOTS);
+    for (; column + SIMD_SLOTS * SIMD_WIDTH <= width; column += SIMD_SLOTS * SIMD_WIDTH)
+        SIMD_NAME(average)(L, SIMD_SLOTS, width, columns, weights, values + column, sums + column);
 #if SIMD_SLOTS * SIMD_WIDTH > 16
-    if (column + SIMD_SLOTS / 2 * SIMD_WIDTH <= panel->columns) {
-        SIMD_NAME(average)(panel, first, queries, weights, column, SIMD_SLOTS / 2);
+    if (column + SIMD_SLOTS / 2 * SIMD_WIDTH <= width) {
+        SIMD_NAME(average)(L, SIMD_SLOTS / 2, width, columns, weights, values + column, sums + column);
         column += SIMD_SLOTS / 2 * SIMD_WIDTH;
     }
 #endif
 #if SIMD_SLOTS * SIMD_WIDTH > 32
-    if (column + SIMD_SLOTS / 4 * SIMD_WIDTH <= panel->columns)
-        SIMD_NAME(average)(panel, first, queries, weights, column, SIMD_SLOTS / 4);
+    if (column + SIMD_SLOTS / 4 * SIMD_WIDTH <= width)
+        SIMD_NAME(average)(L, SIMD_SLOTS / 4, width, columns, weights, values + column, sums + column);
 #endif
 }
 
 /*
- * The three steps of a tile for the widths there are. They are not inlined: what one step keeps in registers, the
- * constants of exp above all, would take them from the others.
+ * The average where the keys are the values: sums[(l queries + q) SIMD_WIDTH + lane] += weights x row l of the panel,
+ * lanes over memories, so that a panel's two uses are one read of it. The weights stay in registers.
  */
-static SIMD_APART void SIMD_NAME(score_step)(const SIMD_PANEL *panel, size_t first, size_t queries, SIMD_REAL *weights)
+SIMD_INLINE void SIMD_NAME(keys_tile)(size_t queries, size_t d, const SIMD_REAL *weights, const SIMD_REAL *keys,
+                                      SIMD_REAL *sums)
 {
-    if (queries == SIMD_QUERIES)
-        SIMD_NAME(score_tile)(panel, first, SIMD_QUERIES, weights);
-    else if (queries == 2)
-        SIMD_NAME(score_tile)(panel, first, 2, weights);
-    else
-        SIMD_NAME(score_tile)(panel, first, 1, weights);
-}
-
-static SIMD_APART void SIMD_NAME(weigh_step)(const SIMD_PANEL *panel, size_t first, size_t queries, SIMD_REAL *weights)
-{
-    SIMD_NAME(weigh)(panel, first, queries, weights, true);
-}
-
-static SIMD_APART void SIMD_NAME(guarded_weigh_step)(const SIMD_PANEL *panel, size_t first, size_t queries,
-                                                     SIMD_REAL *weights)
-{
-    SIMD_NAME(weigh)(panel, first, queries, weights, false);
-}
-
-static SIMD_APART void SIMD_NAME(average_step)(const SIMD_PANEL *panel, size_t first, size_t queries,
-                                               const SIMD_REAL *weights)
-{
-    if (queries == SIMD_QUERIES)
-        SIMD_NAME(average_tile)(panel, first, SIMD_QUERIES, weights);
-    else if (queries == 2)
-        SIMD_NAME(average_tile)(panel, first, 2, weights);
-    else
-        SIMD_NAME(average_tile)(panel, first, 1, weights);
-}
-
-static inline size_t SIMD_NAME(tile_width)(size_t left)
-{
-    return left >= SIMD_QUERIES ? SIMD_QUERIES : left >= 2 ? 2 : left;
-}
-
-/* A tile is averaged after the next one's scores: neither waits for the other, so each hides the end of the other. */
-static void SIMD_NAME(panel)(const SIMD_PANEL *panel)
-{
-    assert(panel->count <= HOP_PANEL && panel->columns % HOP_COLUMNS == 0);
-    const bool plain = !panel->shift && panel->count == HOP_PANEL;
-    SIMD_REAL *weights = panel->scratch, *other = weights + SIMD_NAME(tile_cells);
-    size_t first = 0, queries = SIMD_NAME(tile_width)(panel->L);
-    if (queries > 0)
-        SIMD_NAME(score_step)(panel, 0, queries, weights);
-    while (queries > 0) {
-        if (plain)
-            SIMD_NAME(weigh_step)(panel, first, queries, weights);
-        else
-            SIMD_NAME(guarded_weigh_step)(panel, first, queries, weights);
-        const size_t next = first + queries, next_queries = SIMD_NAME(tile_width)(panel->L - next);
-        if (next_queries > 0)
-            SIMD_NAME(score_step)(panel, next, next_queries, other);
-        SIMD_NAME(average_step)(panel, first, queries, weights);
-        SIMD_REAL *swap = weights;
-        weights = other;
-        other = swap;
-        first = next;
-        queries = next_queries;
-    }
-}
-
-SIMD_INLINE void SIMD_NAME(max_tile)(const SIMD_PANEL *panel, size_t first, size_t queries, SIMD_REAL *top)
-{
-    const SIMD_REAL lowest = (SIMD_REAL)-INFINITY;
-    SIMD_NAME(vec) best[SIMD_QUERIES];
-    SIMD_UNROLL
-    for (size_t q = 0; q < queries; q++)
-        best[q] = SIMD_NAME(splat)(&lowest);
-    for (size_t memory = 0; memory < panel->count; memory += SIMD_SLOTS * SIMD_WIDTH) {
-        SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS];
-        SIMD_NAME(score)(panel, first, queries, memory, acc);
+    for (size_t memory = 0; memory < HOP_PANEL; memory += SIMD_SLOTS * SIMD_WIDTH) {
+        SIMD_NAME(vec) weight[SIMD_KEPT * SIMD_SLOTS];
         SIMD_UNROLL
-        for (size_t q = 0; q < queries; q++) {
+        for (size_t i = 0; i < queries * SIMD_SLOTS; i++)
+            weight[i] = SIMD_NAME(load)(weights + i / SIMD_SLOTS * HOP_PANEL + memory + i % SIMD_SLOTS * SIMD_WIDTH);
+        const SIMD_REAL *row = keys + memory;
+        SIMD_REAL *at = sums;
+        for (size_t l = 0; l < d; l++, row += HOP_PANEL, at += queries * SIMD_WIDTH) {
+            SIMD_NAME(vec) sum[SIMD_KEPT];
+            SIMD_UNROLL
+            for (size_t q = 0; q < queries; q++)
+                sum[q] = SIMD_NAME(load)(at + q * SIMD_WIDTH);
             SIMD_UNROLL
             for (size_t s = 0; s < SIMD_SLOTS; s++) {
-                int lanes = (int)panel->count - (int)(memory + s * SIMD_WIDTH);
-                best[q] = SIMD_NAME(max)(best[q], SIMD_NAME(first_lanes)(acc[q][s], lanes, SIMD_NAME(splat)(&lowest)));
+                SIMD_NAME(vec) key = SIMD_NAME(load)(row + s * SIMD_WIDTH);
+                SIMD_UNROLL
+                for (size_t q = 0; q < queries; q++)
+                    sum[q] = SIMD_NAME(fma)(weight[q * SIMD_SLOTS + s], key, sum[q]);
             }
+            SIMD_UNROLL
+            for (size_t q = 0; q < queries; q++)
+                SIMD_NAME(store)(at + q * SIMD_WIDTH, sum[q]);
         }
     }
-    SIMD_UNROLL
-    for (size_t q = 0; q < queries; q++) {
-        SIMD_REAL largest = SIMD_NAME(largest)(best[q]);
-        top[first + q] = largest > top[first + q] ? largest : top[first + q];
+}
+
+static SIMD_APART void SIMD_NAME(keys_step)(size_t queries, size_t d, const SIMD_REAL *weights, const SIMD_REAL *keys,
+                                            SIMD_REAL *sums)
+{
+    switch (queries) {
+    case 1:
+        SIMD_NAME(keys_tile)(1, d, weights, keys, sums);
+        break;
+    case 2:
+        SIMD_NAME(keys_tile)(2, d, weights, keys, sums);
+        break;
+    case 3:
+        SIMD_NAME(keys_tile)(3, d, weights, keys, sums);
+        break;
+    default:
+        SIMD_NAME(keys_tile)(SIMD_KEPT, d, weights, keys, sums);
     }
+}
+
+/* One group of queries through all panels of the run. */
+static void SIMD_NAME(group)(const SIMD_PANEL *panel, size_t first, size_t queries)
+{
+    SIMD_REAL *weights = panel->scratch, *totals = weights + SIMD_GROUP * HOP_PANEL;
+    SIMD_REAL *sums = totals + SIMD_GROUP * SIMD_WIDTH;
+    const size_t d = panel->d, columns = panel->columns, cells = panel->values ? columns : d * SIMD_WIDTH;
+    const SIMD_REAL *x = panel->x + first * d, *shift = panel->shift ? panel->shift + first : NULL;
+    memset(totals, 0, queries * SIMD_WIDTH * sizeof *totals);
+    memset(sums, 0, queries * cells * sizeof *sums);
+    for (size_t memory = 0; memory < panel->count; memory += HOP_PANEL) {
+        const SIMD_REAL *keys = panel->keys + memory * d;
+        const size_t count = panel->count - memory < HOP_PANEL ? panel->count - memory : HOP_PANEL;
+        SIMD_NAME(scores_of)(queries, d, x, keys, weights);
+        if (!shift && count == HOP_PANEL)
+            SIMD_NAME(weigh_step)(queries, weights, totals);
+        else
+            SIMD_NAME(guarded_weigh_step)(queries, count, shift, weights, totals);
+        for (size_t block = 0; block < columns && panel->values; block += HOP_BLOCK)
+            SIMD_NAME(average_step)
+            (queries, columns - block < HOP_BLOCK ? columns - block : HOP_BLOCK, columns, weights,
+             panel->values + memory * columns + block * HOP_PANEL, sums + block);
+        if (!panel->values)
+            SIMD_NAME(keys_step)(queries, d, weights, keys, sums);
+    }
+    for (size_t q = 0; q < queries; q++) {
+        double *N = panel->N + (first + q) * columns;
+        panel->D[first + q] += (double)SIMD_NAME(total)(SIMD_NAME(load)(totals + q * SIMD_WIDTH));
+        if (panel->values)
+            SIMD_NAME(widen_add)(sums + q * columns, columns, N);
+        for (size_t l = 0; l < d && !panel->values; l++)
+            N[l] += (double)SIMD_NAME(total)(SIMD_NAME(load)(sums + (l * queries + q) * SIMD_WIDTH));
+    }
+}
+
+static void SIMD_NAME(panel)(const SIMD_PANEL *panel)
+{
+    assert(panel->count <= HOP_RUN && panel->columns % HOP_COLUMNS == 0);
+    assert(panel->values || panel->d <= panel->columns);
+    const size_t most = panel->values ? SIMD_GROUP : SIMD_KEPT;
+    for (size_t first = 0; first < panel->L; first += most)
+        SIMD_NAME(group)(panel, first, panel->L - first < most ? panel->L - first : most);
 }
 
 static void SIMD_NAME(top)(const SIMD_PANEL *panel, SIMD_REAL *top)
 {
     assert(panel->count <= HOP_PANEL);
-    size_t first = 0;
-    for (; first + SIMD_QUERIES <= panel->L; first += SIMD_QUERIES)
-        SIMD_NAME(max_tile)(panel, first, SIMD_QUERIES, top);
-    for (; first < panel->L; first++)
-        SIMD_NAME(max_tile)(panel, first, 1, top);
-}
-
-#ifdef SIMD_LANES
-
-SIMD_INLINE void SIMD_NAME(scores_tile)(const SIMD_PANEL *panel, size_t first, size_t queries, SIMD_REAL *scores)
-{
-    for (size_t memory = 0; memory < HOP_PANEL; memory += SIMD_SLOTS * SIMD_WIDTH) {
-        SIMD_NAME(vec) acc[SIMD_QUERIES][SIMD_SLOTS];
-        SIMD_NAME(score)(panel, first, queries, memory, acc);
-        SIMD_UNROLL
+    const SIMD_REAL lowest = (SIMD_REAL)-INFINITY;
+    SIMD_REAL *scores = panel->scratch;
+    for (size_t first = 0; first < panel->L; first += SIMD_GROUP) {
+        const size_t queries = panel->L - first < SIMD_GROUP ? panel->L - first : SIMD_GROUP;
+        SIMD_NAME(scores_of)(queries, panel->d, panel->x + first * panel->d, panel->keys, scores);
         for (size_t q = 0; q < queries; q++) {
+            SIMD_NAME(vec) best = SIMD_NAME(splat)(&lowest);
             SIMD_UNROLL
-            for (size_t s = 0; s < SIMD_SLOTS; s++)
-                SIMD_NAME(store)(scores + (first + q) * HOP_PANEL + memory + s * SIMD_WIDTH, acc[q][s]);
+            for (size_t m = 0; m < HOP_PANEL; m += SIMD_WIDTH) {
+                SIMD_NAME(vec) t = SIMD_NAME(load)(scores + q * HOP_PANEL + m);
+                t = SIMD_NAME(first_lanes)(t, (int)panel->count - (int)m, SIMD_NAME(splat)(&lowest));
+                best = SIMD_NAME(max)(best, t);
+            }
+            const SIMD_REAL largest = SIMD_NAME(largest)(best);
+            top[first + q] = largest > top[first + q] ? largest : top[first + q];
         }
     }
 }
 
+#ifdef SIMD_LANES
+
 static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
 {
     assert(panel->count <= HOP_PANEL);
-    size_t first = 0;
-    for (; first + SIMD_QUERIES <= panel->L; first += SIMD_QUERIES)
-        SIMD_NAME(scores_tile)(panel, first, SIMD_QUERIES, scores);
-    for (; first < panel->L; first++)
-        SIMD_NAME(scores_tile)(panel, first, 1, scores);
+    SIMD_NAME(scores_of)(panel->L, panel->d, panel->x, panel->keys, scores);
 }
 
 #undef SIMD_LANES

@@ -7,9 +7,9 @@
 
 #include "core/alloc.h"
 #include "core/checked.h"
-#include "core/dense.h"
 #include "core/kernels.h"
 #include "core/moments.h"
+#include "core/pack.h"
 #include "core/similarity.h"
 #include "core/status.h"
 
@@ -20,10 +20,11 @@ const float *hop_model_keys(const hop_model *model)
     return model->keys;
 }
 
-size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, hop_similarity similarity)
+size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, hop_similarity similarity,
+                                hop_packing packing)
 {
-    size_t values = has_values ? p : d, pack = hop_dense_pack_bytes(M, d, values), keys = 0, bytes;
-    if (d > DIMENSION_MAX || values > DIMENSION_MAX || !pack ||
+    size_t values = has_values ? p : d, pack, keys = 0, bytes;
+    if (d > DIMENSION_MAX || values > DIMENSION_MAX || !hop_pack_bytes(M, d, values, packing, &pack) ||
         (similarity != HOP_DOT && !hop_array_bytes(M, d, sizeof(float), &keys)))
         return 0;
     /* Keys, values; a cosine's mean and scratch, and the geometry of the memories as given while it is made. */
@@ -92,22 +93,25 @@ static hop_status measure_values(hop_model *model, const hop_source *source, hop
     return HOP_OK;
 }
 
-static hop_status pack(hop_model *model, const hop_executor *executor, hop_error *error)
+static hop_status pack(hop_model *model, hop_packing packing, const hop_executor *executor, hop_error *error)
 {
-    size_t panels = hop_dense_panels(model->M);
+    size_t memories = hop_pack_panels(model->M) * HOP_PANEL;
     model->columns = hop_round_up(model->p, HOP_COLUMNS);
-    model->key_panels = hop_array_new(panels * HOP_PANEL, model->d, sizeof(float));
-    model->value_panels = hop_array_new(panels * HOP_PANEL, model->columns, sizeof(float));
-    if (!model->key_panels || !model->value_panels)
+    if (packing != HOP_PACK_NONE)
+        model->key_panels = hop_array_new(memories, model->d, sizeof(float));
+    if (packing == HOP_PACK_FULL)
+        model->value_panels = hop_array_new(memories, model->columns, sizeof(float));
+    if ((packing != HOP_PACK_NONE && !model->key_panels) || (packing == HOP_PACK_FULL && !model->value_panels))
         return hop_fail(error, HOP_E_NOMEM, "no memory to pack %zu memories", model->M);
-    hop_dense_pack(model, executor);
+    hop_pack_model(model, executor);
     return HOP_OK;
 }
 
 hop_status hop_model_new(const hop_source *source, const hop_executor *executor, hop_model **out, hop_error *error)
 {
     size_t p = source->values ? source->p : source->d;
-    size_t bytes = hop_model_bytes_estimate(source->M, source->d, p, source->values != NULL, source->similarity);
+    size_t bytes =
+        hop_model_bytes_estimate(source->M, source->d, p, source->values != NULL, source->similarity, source->packing);
     if (!source->M || !source->d || !p)
         return hop_fail(error, HOP_E_SHAPE, "a set needs at least one memory, one coordinate and one value");
     if (!bytes)
@@ -127,7 +131,7 @@ hop_status hop_model_new(const hop_source *source, const hop_executor *executor,
     if (status == HOP_OK)
         status = measure_values(model, source, error);
     if (status == HOP_OK)
-        status = pack(model, executor, error);
+        status = pack(model, source->packing, executor, error);
     if (status != HOP_OK) {
         hop_model_free(model);
         return status;

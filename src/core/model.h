@@ -22,9 +22,9 @@ struct hop_model {
     hop_geometry key, value; /* value aliases key where shared */
     hop_norms norms;
 
-    /* Packed for dense: scaled and centred rows, see dense.h */
-    size_t columns; /* p rounded up to HOP_COLUMNS */
-    float *key_panels, *value_panels;
+    /* Packed for dense: scaled and centred rows, see pack.h */
+    size_t columns;                   /* p rounded up to HOP_COLUMNS */
+    float *key_panels, *value_panels; /* NULL where not packed */
 
     _Atomic(hop_features *) features;
     size_t bytes;

@@ -36,7 +36,7 @@ static bool set_bytes(const store_builder *builder, size_t M, size_t *out)
         !hop_array_bytes(M, builder->p, sizeof(float), &values) || !hop_add_size(memories, values, &total))
         return false;
     if (M > 0) {
-        size_t model = hop_model_bytes_estimate(M, builder->d, p, builder->p > 0, builder->similarity);
+        size_t model = hop_model_bytes_estimate(M, builder->d, p, builder->p > 0, builder->similarity, HOP_PACK_FULL);
         if (model == 0 || !hop_add_size(total, model, &total))
             return false;
     }
@@ -282,7 +282,8 @@ static hop_status pack(store_builder *builder, const hop_executor *executor, hop
     if (status != HOP_OK)
         return status;
     size_t p = builder->p ? builder->p : builder->d;
-    size_t estimate = hop_model_bytes_estimate(builder->M, builder->d, p, builder->p > 0, builder->similarity);
+    size_t estimate =
+        hop_model_bytes_estimate(builder->M, builder->d, p, builder->p > 0, builder->similarity, HOP_PACK_FULL);
     size_t kept = hop_model_bytes(packed);
     if (kept > estimate) {
         status = store_budget_charge(builder->budget, kept - estimate, "this set", error);

@@ -42,8 +42,8 @@ START_TEST(sizes_that_overflow_are_refused)
     must_refuse_source(&(hop_source){.M = 1, .d = SIZE_MAX / 2, .memories = one}, HOP_E_SHAPE, -1, -1);
     must_refuse_source(&(hop_source){.M = SIZE_MAX / 64, .d = 1, .p = SIZE_MAX / 64, .memories = one, .values = one},
                        HOP_E_SHAPE, -1, -1);
-    ck_assert_uint_eq(hop_model_bytes_estimate(SIZE_MAX / 2, 3, 3, false, HOP_DOT), 0);
-    ck_assert_uint_gt(hop_model_bytes_estimate(100, 3, 3, false, HOP_DOT), 0);
+    ck_assert_uint_eq(hop_model_bytes_estimate(SIZE_MAX / 2, 3, 3, false, HOP_DOT, HOP_PACK_FULL), 0);
+    ck_assert_uint_gt(hop_model_bytes_estimate(100, 3, 3, false, HOP_DOT, HOP_PACK_FULL), 0);
 }
 END_TEST
 

@@ -97,22 +97,18 @@ START_TEST(degree_prefixes_agree)
 END_TEST
 
 /*
- * A row's answer and the rows it came with. dense: bit by bit the same. Feature maps are evaluated in another order where
- * there are few rows: both answers are within their bounds of the truth, and so of each other.
+ * A row's answer and the rows it came with: sums may be taken in another order, so that last bits change. Both answers
+ * are within their bounds of the truth, and so of each other.
  */
-static void compare_row(const hop_answer *got, size_t at, const float *z, double bound, double lse, int degree,
-                        size_t width, bool bits)
+static void compare_row(const hop_answer *got, size_t at, const float *z, double bound, int degree, size_t width,
+                        double lse, double lse_bound)
 {
     double apart = 0, both = got->error_bound[at] + bound;
     for (size_t j = 0; j < width; j++)
         apart = fmax(apart, fabs((double)got->z[at * width + j] - (double)z[j]));
-    if (bits || degree == 0)
-        ck_assert_msg(memcmp(got->z + at * width, z, width * sizeof *z) == 0 &&
-                          memcmp(&got->error_bound[at], &bound, sizeof bound) == 0 &&
-                          memcmp(&got->log_sum_exp[at], &lse, sizeof lse) == 0,
-                      "dense row differs from what it was in a batch");
     ck_assert_int_eq(got->degree[at], degree);
     ck_assert_msg(apart <= both, "apart by %g, bounds %g and %g", apart, got->error_bound[at], bound);
+    ck_assert_double_le(fabs(got->log_sum_exp[at] - lse), got->log_sum_exp_bound[at] + lse_bound);
 }
 
 static void batch_case(size_t M, size_t d, size_t p, double beta, hop_mode mode, double max_error)
@@ -120,7 +116,7 @@ static void batch_case(size_t M, size_t d, size_t p, double beta, hop_mode mode,
     enum { L = 37 };
     test_engine engine;
     static float x[L * 40], z[L * 40];
-    double bound[L], lse[L];
+    double bound[L], lse[L], lse_bound[L];
     int degree[L];
     test_fill_normal(test_data.memories, M * d, 0.5, 0, 16);
     test_fill_normal(test_data.values, M * (p ? p : 1), 1, 0, 17);
@@ -136,14 +132,15 @@ static void batch_case(size_t M, size_t d, size_t p, double beta, hop_mode mode,
     memcpy(bound, engine.answer.error_bound, sizeof bound);
     memcpy(degree, engine.answer.degree, sizeof degree);
     memcpy(lse, engine.answer.log_sum_exp, sizeof lse);
+    memcpy(lse_bound, engine.answer.log_sum_exp_bound, sizeof lse_bound);
     static const size_t cuts[] = {1, 2, 3, 5, 8, 9, 16, 31};
     for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++)
         for (size_t from = 0; from < L; from += cuts[c]) {
             size_t n = from + cuts[c] < L ? cuts[c] : L - from;
             test_must_retrieve(&engine, &request, n, x + from * d);
             for (size_t q = 0; q < n; q++)
-                compare_row(&engine.answer, q, z + (from + q) * width, bound[from + q], lse[from + q], degree[from + q],
-                            width, mode == HOP_DENSE);
+                compare_row(&engine.answer, q, z + (from + q) * width, bound[from + q], degree[from + q], width,
+                            lse[from + q], lse_bound[from + q]);
         }
     test_engine_fini(&engine);
 }
@@ -306,7 +303,9 @@ START_TEST(auto_splits_a_batch)
         } else {
             ck_assert_int_eq(degree[q], 0);
             ck_assert(fallback[q] == HOP_FALLBACK_BOUND);
-            ck_assert(memcmp(z + q * d, engine.answer.z + q * d, d * sizeof *z) == 0);
+            for (size_t j = 0; j < d; j++)
+                ck_assert(fabs((double)z[q * d + j] - (double)engine.answer.z[q * d + j]) <=
+                          2 * engine.answer.error_bound[q]);
         }
     }
     test_engine_fini(&engine);

@@ -115,7 +115,7 @@ static float queries[L * D], dense_z[L * D];
 static atomic_bool adopted;
 static atomic_int wrong, almost_linear_rows;
 
-/* Retrieve until feature maps have been seen for a while; dense rows must keep their bits. */
+/* Retrieve until feature maps have been seen for a while; whole dense batches must keep their bits. */
 static void *retrieve_for_a_while(void *unused)
 {
     float z[L * D];
@@ -135,7 +135,7 @@ static void *retrieve_for_a_while(void *unused)
         for (size_t q = 0; q < L && status == HOP_OK; q++) {
             if (degree[q] > 0)
                 atomic_fetch_add(&almost_linear_rows, 1);
-            else if (memcmp(z + q * D, dense_z + q * D, D * sizeof *z) != 0)
+            else if (request.mode == HOP_DENSE && memcmp(z + q * D, dense_z + q * D, D * sizeof *z) != 0)
                 atomic_fetch_add(&wrong, 1);
             for (size_t j = 0; j < D; j++)
                 if (!(fabs((double)z[q * D + j] - (double)dense_z[q * D + j]) <= 2e-2))
