@@ -33,8 +33,10 @@ static hop_status build(srv_app *app, srv_upload_args *args, store_set **out, ho
 {
     store_builder *builder = NULL;
     hop_status status = store_builder_new(app->budget, 0, args->d, args->p, args->similarity, &builder, error);
-    if (status == HOP_OK)
+    if (status == HOP_OK) {
+        store_builder_set_packing(builder, app->config->packing);
         status = store_builder_adopt(builder, args->M, &args->memories, &args->values, error);
+    }
     if (status == HOP_OK && args->labels)
         status = store_builder_label(builder, args->M, args->labels, error);
     if (status == HOP_OK) {

@@ -32,6 +32,13 @@ enum {
 /* A piece is predicted to take no longer than this, unless it has PIECE_ROWS_MIN rows. */
 #define PIECE_SECONDS 0.05
 
+/*
+ * Dense passes are shared with idle workers where a request is predicted to take longer than this, or where it may
+ * still turn out to be much longer.
+ */
+#define SHARED_SECONDS 1e-3
+#define SHARED_WORST_SECONDS 20e-3
+
 /* A number of a JSON answer. */
 #define WRITE_SECONDS 5e-8
 
@@ -280,6 +287,17 @@ static size_t piece_rows(const srv_query *query)
     return query->L < rows ? query->L : rows;
 }
 
+/* The request as the core gets it, with whoever may help. Answers do not depend on who does. */
+static hop_request shared(const srv_request *request, const srv_query *query)
+{
+    hop_request out = query->request;
+    const hop_model *model = query->set->model;
+    if (hop_predict_seconds(model, &out, query->L, query->x) > SHARED_SECONDS ||
+        hop_worst_seconds(model, &out, query->L) > SHARED_WORST_SECONDS)
+        out.executor = srv_scheduler_query_executor(request->app->scheduler);
+    return out;
+}
+
 /* Workspace of one piece of that many rows, where the arrays begin; SIZE_MAX: the sizes overflow. */
 static size_t scratch_bytes(const srv_query *query, size_t rows)
 {
@@ -322,6 +340,7 @@ static bool compute(srv_request *request, const asked *self, srv_retrieve_kind k
         return false;
     used = scratch;
     lay_out(query, kind, block, &used, answer);
+    const hop_request with_help = shared(request, query);
     for (size_t first = 0; first < query->L; first += piece_max) {
         size_t rows = query->L - first < piece_max ? query->L - first : piece_max;
         hop_answer piece = answer_from(query, answer, first);
@@ -329,7 +348,7 @@ static bool compute(srv_request *request, const asked *self, srv_retrieve_kind k
         if (!still_wanted(request, first, query->L))
             return false;
         hop_status status = (kind == SRV_ENERGY ? hop_energy : hop_retrieve)(
-            query->set->model, &query->request, rows, query->x + first * query->set->d, block, scratch, &piece, &error);
+            query->set->model, &with_help, rows, query->x + first * query->set->d, block, scratch, &piece, &error);
         if (status != HOP_OK) {
             shift_row(&error, first);
             srv_reply_error(request, &error);

@@ -23,7 +23,10 @@ hop_status srv_sets_open(srv_app *app, hop_error *error)
 
     store_operations *operations = NULL;
     store_registry *registry = NULL;
-    hop_status status = store_operations_new(srv_scheduler_executor(app->scheduler), &operations, error);
+    uint64_t map_bytes = app->config->map_bytes;
+    const store_map_limits limits = {.bytes = map_bytes < SIZE_MAX ? (size_t)map_bytes : SIZE_MAX,
+                                     .seconds = app->config->map_build_seconds};
+    hop_status status = store_operations_new(srv_scheduler_executor(app->scheduler), limits, &operations, error);
     if (status == HOP_OK)
         status = store_registry_new(operations, &registry, error);
     if (status != HOP_OK) {

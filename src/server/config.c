@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef enum kind { FLAG, TEXT, COUNT, SIZE, SECONDS, LEVEL } kind;
+typedef enum kind { FLAG, TEXT, COUNT, SIZE, SECONDS, LEVEL, PACKING } kind;
 
 typedef struct option {
     const char *name; /* of --name; HOPFIELDD_NAME and `name =` follow from it */
@@ -60,6 +60,12 @@ static const option options[] = {
      "time to finish admitted work after SIGTERM"},
     {"log-level", LEVEL, AT(log_level), 0, 0, "info", false, NULL, "LEVEL", "error, warn, info or debug"},
     {"isa", TEXT, AT(isa), 0, 0, "auto", false, NULL, "NAME", "auto, reference, avx2, avx512 or neon"},
+    {"map-bytes", SIZE, AT(map_bytes), 1, TERA, NULL, false, NULL, "BYTES",
+     "most that a set's feature maps take where it names no max_degree (default: what its memories take)"},
+    {"map-build-seconds", SECONDS, AT(map_build_seconds), 0, 86400, "2", false, NULL, "S",
+     "longest build of them that is predicted, of one thread"},
+    {"packing", PACKING, AT(packing), 0, 0, "full", false, NULL, "WHAT",
+     "copies kept for dense passes: full, keys or none; less memory, slower batches"},
     {"calibrate", FLAG, AT(calibrate), 0, 0, "on", false, NULL, NULL,
      "measure at start what predictions are made of, 0.1 s (default: on; --calibrate=off)"},
     {"cost-cache", TEXT, AT(cost_cache), 0, 0, "", false, NULL, "FILE", "keep what was measured there, and read it"},
@@ -143,6 +149,25 @@ static bool parse_flag(const char *text, bool *out)
     return false;
 }
 
+static const char *const packing_words[] = {
+    [HOP_PACK_FULL] = "full", [HOP_PACK_KEYS] = "keys", [HOP_PACK_NONE] = "none"};
+
+const char *srv_packing_word(hop_packing packing)
+{
+    return packing_words[packing];
+}
+
+static bool parse_packing(const char *text, hop_packing *out)
+{
+    for (size_t i = 0; i < sizeof packing_words / sizeof *packing_words; i++) {
+        if (strcmp(text, packing_words[i]) == 0) {
+            *out = (hop_packing)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Write value into the option's place. The message starts with `where`: "--workers", "file:3: workers". */
 static hop_status assign(srv_config *config, const option *o, const char *value, const char *where, hop_error *error)
 {
@@ -165,6 +190,10 @@ static hop_status assign(srv_config *config, const option *o, const char *value,
             return HOP_OK;
         return hop_fail(error, HOP_E_DOMAIN, "%s: '%.60s' is not a log level: error, warn, info or debug", where,
                         value);
+    case PACKING:
+        if (parse_packing(value, place))
+            return HOP_OK;
+        return hop_fail(error, HOP_E_DOMAIN, "%s: '%.60s' is none of full, keys and none", where, value);
     case SIZE:
         if (!srv_size_parse(value, &whole))
             return hop_fail(error, HOP_E_DOMAIN, "%s: '%.60s' is not a size such as 1073741824, 512M or 4GiB", where,

@@ -38,6 +38,9 @@ struct srv_config {
     uint64_t drain_timeout_ms;
     srv_log_level log_level;
     char isa[SRV_WORD_BYTES];
+    uint64_t map_bytes;              /* feature maps of a set: 0 as its memories */
+    double map_build_seconds;        /* predicted, of one thread */
+    hop_packing packing;             /* of the sets that are loaded */
     bool calibrate;                  /* measure the costs at start */
     char cost_cache[SRV_PATH_BYTES]; /* "": none */
     bool check_config, version, help;
@@ -66,6 +69,8 @@ HOP_WARN_UNUSED hop_status srv_config_load(int argc, char *const *argv, char *co
 /* Read the log level again (SIGHUP) with the same precedence; the other options keep their values. */
 HOP_WARN_UNUSED hop_status srv_config_reload_level(int argc, char *const *argv, char *const *environment,
                                                    srv_log_level *out, hop_error *error);
+
+const char *srv_packing_word(hop_packing packing); /* "full", "keys", "none" */
 
 void srv_config_write_help(srv_text *out);
 

@@ -76,6 +76,7 @@ void srv_health_info(srv_request *request)
     srv_text_json_string(&body, hop_blas_config());
     srv_text_printf(&body, "},\"threads\":{\"workers\":%llu,\"io\":%llu,\"blas\":1}",
                     (unsigned long long)config->workers, (unsigned long long)config->io_threads);
+    srv_text_printf(&body, ",\"packing\":\"%s\"", srv_packing_word(config->packing));
     write_costs(app->costs_source, &body);
     srv_text_printf(&body, ",\"memory\":{\"budget_bytes\":%zu,\"reserved_bytes\":%zu}",
                     app->budget ? store_budget_limit(app->budget) : (size_t)config->memory_budget_bytes,

@@ -20,6 +20,7 @@ struct store_builder {
     size_t charged_bytes; /* rows of the capacity, their model, labels, the set itself */
     size_t d, p;          /* p = 0: no values */
     hop_similarity similarity;
+    hop_packing packing;
     size_t M, capacity; /* rows there are, rows there is room for */
     float *memories, *values;
     char *label_text;
@@ -36,7 +37,8 @@ static bool set_bytes(const store_builder *builder, size_t M, size_t *out)
         !hop_array_bytes(M, builder->p, sizeof(float), &values) || !hop_add_size(memories, values, &total))
         return false;
     if (M > 0) {
-        size_t model = hop_model_bytes_estimate(M, builder->d, p, builder->p > 0, builder->similarity, HOP_PACK_FULL);
+        size_t model =
+            hop_model_bytes_estimate(M, builder->d, p, builder->p > 0, builder->similarity, builder->packing);
         if (model == 0 || !hop_add_size(total, model, &total))
             return false;
     }
@@ -127,6 +129,12 @@ void store_builder_free(store_builder *builder)
     free(builder->label_offset);
     store_budget_release(builder->budget, builder->charged_bytes);
     free(builder);
+}
+
+void store_builder_set_packing(store_builder *builder, hop_packing packing)
+{
+    assert(builder->M == 0 && builder->capacity == 0);
+    builder->packing = packing;
 }
 
 hop_status store_builder_add(store_builder *builder, size_t n, const float *memories, const float *values,
@@ -276,6 +284,7 @@ static hop_status pack(store_builder *builder, const hop_executor *executor, hop
         .memories = builder->memories,
         .values = builder->values,
         .similarity = builder->similarity,
+        .packing = builder->packing,
     };
     hop_model *packed = NULL;
     hop_status status = hop_model_new(&source, executor, &packed, error);
@@ -283,7 +292,7 @@ static hop_status pack(store_builder *builder, const hop_executor *executor, hop
         return status;
     size_t p = builder->p ? builder->p : builder->d;
     size_t estimate =
-        hop_model_bytes_estimate(builder->M, builder->d, p, builder->p > 0, builder->similarity, HOP_PACK_FULL);
+        hop_model_bytes_estimate(builder->M, builder->d, p, builder->p > 0, builder->similarity, builder->packing);
     size_t kept = hop_model_bytes(packed);
     if (kept > estimate) {
         status = store_budget_charge(builder->budget, kept - estimate, "this set", error);

@@ -36,6 +36,9 @@ HOP_WARN_UNUSED hop_status store_builder_new(store_budget *budget, size_t M_expe
 /* Frees what was not handed over and gives back its charge. NULL is taken. */
 void store_builder_free(store_builder *builder);
 
+/* What the set's model will keep packed (HOP_PACK_FULL unless said). Only into an empty builder. */
+void store_builder_set_packing(store_builder *builder, hop_packing packing);
+
 /*
  * Append n rows, copied: memories n x d, values n x p (NULL exactly where p = 0). What was added before stays when
  * it fails. Errors: HOP_E_BUDGET, HOP_E_SHAPE (overflow), HOP_E_NOMEM.

@@ -14,8 +14,11 @@
 /* How far background builds step back behind queries on a busy machine. */
 enum { BUILD_NICE = 10 };
 
+enum { SMALL_MAP_BYTES = 64 << 10 };
+
 struct store_operations {
     const hop_executor *executor;
+    store_map_limits limits;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;  /* the queue or `stopping` */
@@ -45,9 +48,12 @@ static void adopt(store_set *set, hop_features *features, size_t charged_bytes)
  * From the degree wanted downwards until one fits. Running out of the budget, of memory or of what the library can
  * index only means smaller maps; anything else is a fault of ours and ends the build.
  */
-static void build(store_set *set, const hop_executor *executor)
+static void build(store_set *set, const hop_executor *executor, store_map_limits limits)
 {
-    unsigned degree = set->max_degree < 0 ? hop_features_default_degree(set->model) : (unsigned)set->max_degree;
+    size_t memories = set->M * set->d * sizeof(float); /* they are in memory */
+    size_t bytes_most = limits.bytes ? limits.bytes : memories > SMALL_MAP_BYTES ? memories : SMALL_MAP_BYTES;
+    unsigned degree = set->max_degree < 0 ? hop_features_degree_within(set->model, bytes_most, limits.seconds)
+                                          : (unsigned)set->max_degree;
     if (degree > HOP_PLAN_DEGREE_MAX)
         degree = HOP_PLAN_DEGREE_MAX;
     if (degree == 0) {
@@ -103,7 +109,7 @@ static void *run(void *argument)
         set->next_build = NULL;
         operations->running = set;
         pthread_mutex_unlock(&operations->lock);
-        build(set, operations->executor);
+        build(set, operations->executor, operations->limits);
         pthread_mutex_lock(&operations->lock);
         operations->running = NULL;
         pthread_mutex_unlock(&operations->lock);
@@ -114,12 +120,14 @@ static void *run(void *argument)
     return NULL;
 }
 
-hop_status store_operations_new(const hop_executor *executor, store_operations **out, hop_error *error)
+hop_status store_operations_new(const hop_executor *executor, store_map_limits limits, store_operations **out,
+                                hop_error *error)
 {
     store_operations *operations = calloc(1, sizeof *operations);
     if (!operations)
         return hop_fail(error, HOP_E_NOMEM, "out of memory");
     operations->executor = executor;
+    operations->limits = limits;
     pthread_mutex_init(&operations->lock, NULL);
     pthread_cond_init(&operations->changed, NULL);
     int failed = pthread_create(&operations->thread, NULL, run, operations);

@@ -11,11 +11,20 @@
 
 typedef struct store_operations store_operations;
 
+/* What the maps of a set that names no max_degree may take (hop_features_degree_within()). */
+typedef struct store_map_limits {
+    size_t bytes;   /* 0: as much as its memories, or 64 KiB */
+    double seconds; /* predicted, of one thread */
+} store_map_limits;
+
+#define STORE_MAP_LIMITS_DEFAULT ((store_map_limits){.bytes = 0, .seconds = 2})
+
 /*
  * Start the thread. executor may be NULL (builds then use that one thread) and outlives the operations.
  * Errors: HOP_E_NOMEM, HOP_E_IO (no thread to be had).
  */
-HOP_WARN_UNUSED hop_status store_operations_new(const hop_executor *executor, store_operations **out, hop_error *error);
+HOP_WARN_UNUSED hop_status store_operations_new(const hop_executor *executor, store_map_limits limits,
+                                                store_operations **out, hop_error *error);
 
 /* Cancel what runs and start nothing more. Does not wait. Any thread. */
 void store_operations_stop(store_operations *operations);

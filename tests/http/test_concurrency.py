@@ -25,6 +25,46 @@ def heavy_set(daemon, M, d=64, name="heavy"):
     assert answer.status == 201, answer
 
 
+class Shared(tap.Case):
+    """One request may be worked on by several workers; nobody can tell from its answer."""
+
+    def test_answers_do_not_depend_on_the_number_of_workers(self):
+        M = 20000 if harness.FAST else 100000
+        body = harness.pack_f32(harness.uniform_rows(7, 300, 64))
+        answers = []
+        for workers in ("1", "2", "5"):
+            with Daemon("--workers", workers) as daemon:
+                heavy_set(daemon, M)
+                given = []
+                for rows in (1, 3, 60, 300):
+                    for options in ("mode=dense&max_error=1", "mode=dense&max_error=1e-4&beta=0.3&return=energy"):
+                        answer = daemon.post(
+                            "/v1/sets/heavy/retrieve?on_unmet=best_effort&" + options,
+                            body[: rows * 64 * 4],
+                            type=harness.OCTETS,
+                        )
+                        self.assertEqual(answer.status, 200, answer)
+                        given.append({k: v for k, v in answer.json().items() if k != "timing_ms"})
+                answers.append(given)
+        self.assertEqual(answers[0], answers[1])
+        self.assertEqual(answers[0], answers[2])
+
+    def test_many_long_requests_at_once_are_all_answered(self):
+        with Daemon("--workers", "3") as daemon:
+            heavy_set(daemon, 20000 if harness.FAST else 100000)
+            body = harness.pack_f32(harness.uniform_rows(8, 20, 64))
+
+            def ask():
+                for _ in range(3):
+                    answer = daemon.post("/v1/sets/heavy/retrieve?mode=dense", body, type=harness.OCTETS)
+                    self.assertEqual(answer.status, 200, answer)
+
+            clients = Clients()
+            for _ in range(8):
+                clients.run(ask)
+            clients.join()
+
+
 class Swap(tap.Case):
     """Every version has one value everywhere, so each answer shows which version gave it."""
 

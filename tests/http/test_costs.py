@@ -61,6 +61,50 @@ class Costs(tap.Case):
                 self.assertIn("cost cache cannot be written", daemon.read_log())
 
 
+class Packing(tap.Case):
+    def test_less_is_kept_and_the_answers_hold_all_the_same(self):
+        memories = harness.uniform_rows(5, 900, 20)
+        body = {"queries": harness.uniform_rows(6, 30, 20), "beta": 1, "mode": "dense", "max_error": 1e-3}
+        kept, answers, charged = [], [], set()
+        for packing in ("full", "keys", "none"):
+            with Daemon("--packing", packing) as daemon:
+                self.assertEqual(daemon.get("/v1/info").json()["packing"], packing)
+                description = daemon.put("set", {"memories": memories, "max_degree": 0}).json()
+                kept.append(description["bytes"]["model"])
+                answers.append(daemon.post("/v1/sets/set/retrieve", body).json())
+                series = harness.read_metrics(daemon.get("/metrics").body.decode())
+                charged.add(
+                    harness.metric(series, "hopfieldd_memory_reserved_bytes")
+                    - daemon.get("/v1/sets/set").json()["bytes"]["total"]
+                )
+        self.assertEqual(len(charged), 1)  # bookkeeping, whatever is packed
+        self.assertGreater(kept[0], kept[1])
+        self.assertGreater(kept[1], kept[2])
+        self.assertLess(kept[2], 900 * 20 * 4)
+        for other in answers[1:]:
+            for a, b, bound_a, bound_b in zip(
+                answers[0]["retrieved"], other["retrieved"], answers[0]["error_bound"], other["error_bound"]
+            ):
+                self.assertLessEqual(max(abs(x - y) for x, y in zip(a, b)), (bound_a + bound_b) * 1.000001)
+
+
+class Maps(tap.Case):
+    def degree(self, *options, query=""):
+        with Daemon(*options) as daemon:
+            daemon.put("set", {"memories": harness.uniform_rows(9, 4000, 6)}, query)
+            return daemon.wait_ready("set")["features"]
+
+    def test_maps_keep_within_their_budgets_unless_a_set_says_otherwise(self):
+        usual = self.degree()
+        self.assertGreater(usual["max_degree"], 1)
+        self.assertLessEqual(usual["bytes"], 4000 * 6 * 4)
+        small = self.degree("--map-bytes", "4k")
+        self.assertLess(small["max_degree"], usual["max_degree"])
+        self.assertLessEqual(small["bytes"], 4096)
+        self.assertEqual(self.degree("--map-build-seconds", "0")["max_degree"], 0)
+        self.assertEqual(self.degree("--map-bytes", "4k", query="?max_degree=5")["max_degree"], 5)
+
+
 class Plans(tap.Case):
     def test_every_candidate_has_a_reason_and_one_is_chosen(self):
         with Daemon() as daemon:

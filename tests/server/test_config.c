@@ -66,7 +66,7 @@ START_TEST(defaults_of_the_contract)
 }
 END_TEST
 
-START_TEST(calibration_can_be_left_out_or_kept)
+START_TEST(costs_and_packing_can_be_chosen)
 {
     srv_config config;
     ck_assert_int_eq(load("--calibrate=off --cost-cache costs", "", &config), HOP_OK);
@@ -76,6 +76,15 @@ START_TEST(calibration_can_be_left_out_or_kept)
     ck_assert(!config.calibrate);
     ck_assert_str_eq(config.cost_cache, "c");
     ck_assert_int_eq(load("--calibrate=sometimes", "", &config), HOP_E_DOMAIN);
+    ck_assert(config.packing == HOP_PACK_FULL);
+    ck_assert_uint_eq(config.map_bytes, 0);
+    ck_assert_double_eq(config.map_build_seconds, 2);
+    ck_assert_int_eq(load("--map-bytes 3M --map-build-seconds 0.5", "", &config), HOP_OK);
+    ck_assert_uint_eq(config.map_bytes, 3u << 20);
+    ck_assert_double_eq(config.map_build_seconds, 0.5);
+    ck_assert_int_eq(load("--packing keys", "", &config), HOP_OK);
+    ck_assert(config.packing == HOP_PACK_KEYS);
+    ck_assert_int_eq(load("--packing some", "", &config), HOP_E_DOMAIN);
 }
 END_TEST
 
@@ -242,7 +251,7 @@ static Suite *make(void)
     Suite *suite = suite_create("config");
     TCase *tests = tcase_create("config");
     tcase_add_test(tests, defaults_of_the_contract);
-    tcase_add_test(tests, calibration_can_be_left_out_or_kept);
+    tcase_add_test(tests, costs_and_packing_can_be_chosen);
     tcase_add_test(tests, precedence_is_command_line_environment_file);
     tcase_add_loop_test(tests, bad_options_are_named, 0, (int)(sizeof refused / sizeof *refused));
     tcase_add_loop_test(tests, bad_files_are_named_by_line, 0, (int)(sizeof bad_files / sizeof *bad_files));

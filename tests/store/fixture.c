@@ -11,7 +11,7 @@ void fixture_init(store_fixture *fixture, size_t limit_bytes, const hop_executor
     hop_error error = HOP_ERROR_NONE;
     ck_assert_int_eq(hop_isa_choose(NULL, &error), HOP_OK);
     store_budget_init(&fixture->budget, limit_bytes);
-    ck_assert_msg(store_operations_new(executor, &fixture->operations, &error) == HOP_OK, "%s", error.text);
+    ck_assert_msg(store_operations_new(executor, STORE_MAP_LIMITS_DEFAULT, &fixture->operations, &error) == HOP_OK, "%s", error.text);
     ck_assert_int_eq(store_registry_new(fixture->operations, &fixture->registry, &error), HOP_OK);
 }
 
