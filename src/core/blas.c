@@ -1,5 +1,5 @@
 /*
- * blas.c - OpenBLAS behind two functions; its threads held at one, its core type named.
+ * blas.c - OpenBLAS behind one function; its threads held at one, its core type named.
  */
 #include "core/blas.h"
 
@@ -15,15 +15,6 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void hold_one_thread(void)
 {
     openblas_set_num_threads(1);
-}
-
-void hop_gemm_nt(size_t m, size_t n, size_t k, const double *A, size_t lda, const double *B, size_t ldb, double *C,
-                 size_t ldc)
-{
-    assert(m <= INT_MAX && n <= INT_MAX && k <= INT_MAX && lda <= INT_MAX && ldb <= INT_MAX && ldc <= INT_MAX);
-    pthread_once(&once, hold_one_thread);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0, A, (int)lda, B, (int)ldb, 1.0, C,
-                (int)ldc);
 }
 
 void hop_gemm_tn(size_t m, size_t n, size_t k, const double *A, size_t lda, const double *B, size_t ldb, double *C,

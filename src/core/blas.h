@@ -1,5 +1,5 @@
 /*
- * blas.h - the two matrix products the core leaves to OpenBLAS. blas.c is the one file that includes cblas.h.
+ * blas.h - the matrix product that the core leaves to OpenBLAS. blas.c is the one file that includes cblas.h.
  *
  * OpenBLAS is held at one thread: the caller's executor decides what runs side by side.
  */
@@ -7,14 +7,6 @@
 #define HOP_BLAS_H
 
 #include <stddef.h>
-
-/*
- * C += A B^T, all row-major f64: A m x k (leading dimension lda), B n x k (ldb), C m x n (ldc).
- * The products of an element see at most k + 1 roundings in any order; what C held before is added to at most k / 64 +
- * 1 times, as OpenBLAS may split k. Sizes must fit in an int.
- */
-void hop_gemm_nt(size_t m, size_t n, size_t k, const double *A, size_t lda, const double *B, size_t ldb, double *C,
-                 size_t ldc);
 
 /* C = A^T B, row-major f64: A k x m (lda), B k x n (ldb), C m x n (ldc). At most k + 1 roundings an element. */
 void hop_gemm_tn(size_t m, size_t n, size_t k, const double *A, size_t lda, const double *B, size_t ldb, double *C,

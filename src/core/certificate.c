@@ -37,7 +37,8 @@ double hop_certificate_fallback(const hop_geometry *values, float *z)
 {
     double worst = 0;
     for (size_t j = 0; j < values->n; j++) {
-        float centre = (float)values->centre[j];
+        float centre = (float)values->centre[j]; /* which may be a frame's, and not among these values */
+        centre = centre < values->min[j] ? values->min[j] : centre > values->max[j] ? values->max[j] : centre;
         double cap = hop_max((double)centre - (double)values->min[j], (double)values->max[j] - (double)centre);
         if (z)
             z[j] = centre;

@@ -1,5 +1,5 @@
 /*
- * geometry.c - one pass for ranges and sums, one for the radius. The centre is the mean to f64's last bit or nearly,
+ * geometry.c - one pass for ranges and sums, one for the radius. A fresh centre is the mean to f64's last bit or nearly,
  * whatever the order of the rows: centered_cosine is defined by it. Every bound holds for whatever centre is stored.
  */
 #include "core/geometry.h"
@@ -61,23 +61,52 @@ static hop_status measure_rows(hop_geometry *g, const float *rows, size_t n_rows
     return HOP_OK;
 }
 
-static void scale_coordinate(hop_geometry *g, size_t l, size_t n_rows)
+static double extent_about(const hop_geometry *g, size_t l, double centre)
+{
+    return hop_max(centre - (double)g->min[l], (double)g->max[l] - centre);
+}
+
+/* 2^e above an extent; 1 where there is none. */
+static double scale_for(double extent)
+{
+    int e = 0;
+    if (extent > 0)
+        frexp(extent * (1 + 0x1p-50), &e);
+    return ldexp(1.0, e);
+}
+
+static bool frame_fits(const hop_geometry *g, const hop_geometry *like)
+{
+    for (size_t l = 0; l < g->n; l++) {
+        double extent = extent_about(g, l, like->centre[l]), u = extent * like->inverse[l];
+        if (like->extent[l] > 0 && extent > 0 && !(u >= HOP_EXTENT_MIN && u <= HOP_EXTENT_MAX))
+            return false;
+    }
+    return true;
+}
+
+/* From the sums that measure_rows() left. */
+static void fresh_frame(hop_geometry *g, size_t l, size_t n_rows)
 {
     double n = (double)n_rows, mean = (g->centre[l] + g->scale[l]) / n;
     mean += (fma(-mean, n, g->centre[l]) + g->scale[l]) / n;
     double min = (double)g->min[l], max = (double)g->max[l];
     /* A rounded mean may leave the range by an ulp: where all rows agree, the centre is their value exactly. */
     g->centre[l] = mean < min ? min : mean > max ? max : mean;
-    double low = (min - g->centre[l]), high = (max - g->centre[l]);
-    double extent = hop_max(-low, high);
-    int e = 0;
-    if (extent > 0) {
-        frexp(extent * (1 + 0x1p-50), &e); /* extent < 2^e */
-    }
-    g->scale[l] = ldexp(1.0, e);
-    g->inverse[l] = ldexp(1.0, -e);
-    g->low[l] = low * g->inverse[l] * (1 + 0x1p-51);
-    g->high[l] = high * g->inverse[l] * (1 + 0x1p-51);
+    g->scale[l] = scale_for(extent_about(g, l, g->centre[l]));
+}
+
+static double outward(double bound, double sign)
+{
+    return bound * (bound * sign > 0 ? 1 + 0x1p-51 : 1 - 0x1p-51);
+}
+
+static void enclose_coordinate(hop_geometry *g, size_t l)
+{
+    double min = (double)g->min[l], max = (double)g->max[l];
+    g->inverse[l] = 1 / g->scale[l];
+    g->low[l] = outward((min - g->centre[l]) * g->inverse[l], -1);
+    g->high[l] = outward((max - g->centre[l]) * g->inverse[l], 1);
     g->extent[l] = hop_max(-g->low[l], g->high[l]);
     g->max_abs = hop_max(g->max_abs, hop_max(fabs(min), fabs(max)));
     g->range = hop_max(g->range, max - min);
@@ -102,6 +131,12 @@ static void measure_radius(hop_geometry *g, const float *rows, size_t n_rows)
 
 hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows, size_t n, hop_error *error)
 {
+    return hop_geometry_init_like(out, rows, n_rows, n, NULL, error);
+}
+
+hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
+                                  const hop_geometry *like, hop_error *error)
+{
     hop_geometry g = {.n = n};
     double *numbers = hop_array_new(n, ARRAYS_F64 * sizeof(double) + 2 * sizeof(float), 1);
     if (!numbers)
@@ -121,8 +156,17 @@ hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows
         hop_geometry_fini(&g);
         return status;
     }
-    for (size_t l = 0; l < n; l++)
-        scale_coordinate(&g, l, n_rows);
+    bool kept = like && frame_fits(&g, like);
+    for (size_t l = 0; l < n; l++) {
+        if (kept) {
+            g.centre[l] = like->centre[l];
+            double extent = extent_about(&g, l, like->centre[l]);
+            g.scale[l] = like->extent[l] > 0 || !(extent > 0) ? like->scale[l] : scale_for(extent);
+        } else {
+            fresh_frame(&g, l, n_rows);
+        }
+        enclose_coordinate(&g, l);
+    }
     measure_radius(&g, rows, n_rows);
     *out = g;
     return HOP_OK;

@@ -1,13 +1,18 @@
 /*
  * geometry.h - where a set's rows lie: centre, power-of-two scales, ranges and radius of keys or of values.
  *
- * A coordinate of a row is seen as  row[l] = centre[l] + scale[l] u[l],  |u[l]| <= 1, scale[l] a power of two, so that
- * monomials of u neither overflow nor underflow and scaling is exact. low and high enclose u, rounded outward.
+ * A coordinate of a row is seen as  row[l] = centre[l] + scale[l] u[l],  scale[l] a power of two, so that monomials of u
+ * neither overflow nor underflow and scaling is exact. low and high enclose u, rounded outward. Measured afresh, the
+ * centre is the mean and 1/2 < extent <= 1 wherever rows differ; rows measured in the frame (centre and scales) of
+ * others may have any mean, both ends of u on one side of 0, and extents between HOP_EXTENT_MIN and HOP_EXTENT_MAX.
  */
 #ifndef HOP_GEOMETRY_H
 #define HOP_GEOMETRY_H
 
 #include "core/hopfield.h"
+
+#define HOP_EXTENT_MIN 0.125
+#define HOP_EXTENT_MAX 4.0
 
 typedef struct hop_geometry {
     size_t n;                    /* coordinates: d for keys, p for values */
@@ -28,6 +33,13 @@ typedef struct hop_geometry {
  */
 HOP_WARN_UNUSED hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
                                              hop_error *error);
+/*
+ * The same in the frame of earlier rows, of which most are still there: a coordinate in which all of those agreed keeps
+ * its centre and gets a scale of its own. Where some extent would leave the limits above the frame is fresh. like NULL:
+ * it is fresh too. It is read during the call only.
+ */
+HOP_WARN_UNUSED hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
+                                                  const hop_geometry *like, hop_error *error);
 void hop_geometry_fini(hop_geometry *geometry);
 size_t hop_geometry_bytes(size_t n);
 

@@ -134,6 +134,14 @@ typedef struct hop_source {
     const float *values;   /* M x p, finite; NULL: values are the memories */
     hop_similarity similarity;
     hop_packing packing;
+
+    /*
+     * NULL, or an earlier model of the same d, p and similarity, read during the call only: keep its centre and scales
+     * where the rows still fit them, so that hop_features_update() can carry its maps over. A centered_cosine keeps the
+     * earlier mean, which is part of the set. Answers are proved for any centre; one far from the mean makes bounds
+     * larger (hop_features_drift()).
+     */
+    const struct hop_model *like;
 } hop_source;
 
 typedef struct hop_model hop_model;
@@ -191,11 +199,45 @@ uint64_t hop_rank(size_t d, unsigned g); /* r = C(d+g, g), Lemma A.3; UINT64_MAX
 
 /*
  * hop_features_build() - S_alpha = (1/M) sum_mu y_mu^alpha (1, w_mu) for |alpha| <= max_degree (+1 scalar).
- * Cost: about M C(d+g+1, g+1) f64 multiply-adds (values = keys), more with values.
+ * The maps do not depend on the executor. Looks at progress->cancel at least every few milliseconds of a thread.
+ * Cost: M C(d+g+1, g+1) f64 multiply-adds, M p C(d+g, g) more with values, and a tenth or so besides.
  * Errors: HOP_E_LIMIT (degree or rank), HOP_E_NOMEM, HOP_E_CANCELLED. progress may be NULL.
  */
 HOP_WARN_UNUSED hop_status hop_features_build(const hop_model *model, unsigned max_degree, const hop_executor *executor,
                                               hop_progress *progress, hop_features **out, hop_error *error);
+
+/*
+ * hop_features_update() - the maps of a set whose rows changed, from those it had, by adding and taking away moments.
+ *
+ * features  maps of `base`; they stay as they are
+ * model     made with source.like = base. Its rows are those of base without the n_removed rows `removed` (ascending
+ *           ids, 0-based; NULL where there are none), in the order they had, the same bits, and then any number of new ones.
+ *           This is the caller's promise: kept rows are not looked at
+ *
+ * Cost: as hop_features_build(), for the rows that changed only. Every change leaves roundings behind that count in the
+ * bounds, the more the fewer rows are left of those there were (docs/MATH.md, "Append and remove").
+ * Errors: HOP_E_SHAPE (shapes or counts do not agree), HOP_E_DOMAIN (ids), HOP_E_LIMIT: build afresh, as the model did
+ * not keep base's centre and scales or too many roundings would be left behind; HOP_E_NOMEM, HOP_E_CANCELLED.
+ */
+HOP_WARN_UNUSED hop_status hop_features_update(const hop_features *features, const hop_model *base,
+                                               const hop_model *model, const size_t *removed, size_t n_removed,
+                                               const hop_executor *executor, hop_progress *progress, hop_features **out,
+                                               hop_error *error);
+
+/* What it holds while it runs on an executor of that width, the new maps included. SIZE_MAX: overflow. */
+size_t hop_features_update_bytes(const hop_features *features, const hop_model *base, const hop_model *model,
+                                 size_t n_removed, size_t width);
+
+/* How far changes have carried a model and its maps from what a fresh build would be. */
+typedef struct hop_drift {
+    double rounding; /* of the coefficients, relative to sums of absolute values */
+    double centre;   /* distance of the centre from the mean of the keys, over the radius */
+    double scale;    /* largest extent of a key's scaled coordinate, or 1/2 over the smallest: 1 as built */
+    bool due;        /* build afresh: bounds are, or soon will be, visibly larger than they need be */
+} hop_drift;
+
+hop_drift hop_features_drift(const hop_features *features, const hop_model *model);
+
 void hop_features_free(hop_features *features);
 unsigned hop_features_max_degree(const hop_features *features);
 uint64_t hop_features_rank(const hop_features *features); /* r(d, max_degree) */

@@ -21,6 +21,7 @@ enum {
     HOP_LANE_BYTES = 64,         /* most bytes that one number of all lanes takes */
     HOP_SWEEP_PAD = 32,          /* numbers behind each array of a single query's sweep */
     HOP_SWEEP_DEPTH = 114,       /* most roundings in the sweep's own precision on the way of one term into a sum */
+    HOP_ROW_STEP = 16,           /* rows of the moments' kernels hold a multiple of this many numbers */
     HOP_DEPTH = HOP_PANEL + 8,   /* most roundings within a run on the way of one weight or product into N or D */
     HOP_SCRATCH_COLUMNS = 64,    /* elements of scratch a column */
     HOP_SCRATCH_CELLS = 1 << 11, /* and elements besides */
@@ -130,6 +131,21 @@ typedef struct hop_sweeps {
     void (*reverse)(const hop_sweep *sweep);
 } hop_sweeps;
 
+/*
+ * Every left row times every right row, summed along the rows:
+ *
+ *     sums[at[j] + c] += sum_m left[j * stride + m] right[c * stride + m]      j < n_left, c < n_right, m < stride
+ *
+ * stride is a multiple of HOP_ROW_STEP; rows are 64-byte aligned. On its way into an element of sums, the addition to
+ * it included, a product sees at most stride / 2 + 2 roundings.
+ */
+typedef struct hop_row_products {
+    size_t n_left, n_right, stride;
+    const double *left, *right;
+    const size_t *at;
+    double *sums;
+} hop_row_products;
+
 typedef struct hop_kernels {
     const char *isa;
 
@@ -149,6 +165,10 @@ typedef struct hop_kernels {
 
     /* By precision and form: side by side, and a single query. */
     hop_sweeps lanes_f32, lanes_f64, one_f32, one_f64;
+
+    /* out[j * stride + m] = factor[m] from[j * stride + m], j < rows, m < stride: a multiple of HOP_ROW_STEP. */
+    void (*moment_multiply)(size_t rows, size_t stride, const double *factor, const double *from, double *out);
+    void (*moment_products)(const hop_row_products *work);
 } hop_kernels;
 
 /* One table a machine. A table other than the reference may be used only where cpu.h says so. */

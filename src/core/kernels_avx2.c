@@ -175,6 +175,12 @@ static inline double total_f64(vec_f64 v)
     return _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)));
 }
 
+static inline vec_f64 lane_sums_f64(const vec_f64 *v)
+{
+    __m256d low = _mm256_hadd_pd(v[0], v[1]), high = _mm256_hadd_pd(v[2], v[3]);
+    return _mm256_permute2f128_pd(low, high, 0x20) + _mm256_permute2f128_pd(low, high, 0x31);
+}
+
 #define SIMD_REAL double
 #define SIMD_PANEL hop_panel_f64
 #define SIMD_NAME(x) x##_f64
@@ -195,4 +201,6 @@ const hop_kernels hop_kernels_avx2 = {
     .lanes_f64 = SWEEPS_LANES(f64, double),
     .one_f32 = SWEEPS_ONE(f32, float),
     .one_f64 = SWEEPS_ONE(f64, double),
+    .moment_multiply = moment_multiply,
+    .moment_products = moment_products,
 };

@@ -165,6 +165,18 @@ static inline double total_f64(vec_f64 v)
     return _mm512_reduce_add_pd(v);
 }
 
+/* Three rounds of pairs: lanes 2i and 2i + 1, then halves of a vector against halves of the next. */
+static inline vec_f64 lane_sums_f64(const vec_f64 *v)
+{
+    vec_f64 pair[4], half[2];
+    for (size_t i = 0; i < 4; i++)
+        pair[i] = _mm512_unpacklo_pd(v[2 * i], v[2 * i + 1]) + _mm512_unpackhi_pd(v[2 * i], v[2 * i + 1]);
+    for (size_t i = 0; i < 2; i++)
+        half[i] = _mm512_shuffle_f64x2(pair[2 * i], pair[2 * i + 1], 0x88) +
+                  _mm512_shuffle_f64x2(pair[2 * i], pair[2 * i + 1], 0xdd);
+    return _mm512_shuffle_f64x2(half[0], half[1], 0x88) + _mm512_shuffle_f64x2(half[0], half[1], 0xdd);
+}
+
 #define SIMD_REAL double
 #define SIMD_PANEL hop_panel_f64
 #define SIMD_NAME(x) x##_f64
@@ -184,4 +196,6 @@ const hop_kernels hop_kernels_avx512 = {
     .lanes_f64 = SWEEPS_LANES(f64, double),
     .one_f32 = SWEEPS_ONE(f32, float),
     .one_f64 = SWEEPS_ONE(f64, double),
+    .moment_multiply = moment_multiply,
+    .moment_products = moment_products,
 };

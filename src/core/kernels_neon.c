@@ -172,6 +172,11 @@ static inline void totals_add_f64(size_t n, const vec_f64 *v, double *D)
         D[i] += vaddvq_f64(v[i]);
 }
 
+static inline vec_f64 lane_sums_f64(const vec_f64 *v)
+{
+    return vpaddq_f64(v[0], v[1]);
+}
+
 #define SIMD_REAL double
 #define SIMD_PANEL hop_panel_f64
 #define SIMD_NAME(x) x##_f64
@@ -192,4 +197,6 @@ const hop_kernels hop_kernels_neon = {
     .lanes_f64 = SWEEPS_LANES(f64, double),
     .one_f32 = SWEEPS_ONE(f32, float),
     .one_f64 = SWEEPS_ONE(f64, double),
+    .moment_multiply = moment_multiply,
+    .moment_products = moment_products,
 };

@@ -114,6 +114,29 @@ static void scores_f64(const hop_panel_f64 *panel, double *scores)
 #define REF_NAME(x) x##_f64
 #include "core/kernels_ref_sweeps.h"
 
+static void moment_multiply(size_t rows, size_t stride, const double *factor, const double *from, double *out)
+{
+    for (size_t j = 0; j < rows; j++)
+        for (size_t m = 0; m < stride; m++)
+            out[j * stride + m] = factor[m] * from[j * stride + m];
+}
+
+static void moment_products(const hop_row_products *work)
+{
+    assert(work->stride % HOP_ROW_STEP == 0);
+    for (size_t j = 0; j < work->n_left; j++) {
+        for (size_t c = 0; c < work->n_right; c++) {
+            const double *left = work->left + j * work->stride, *right = work->right + c * work->stride;
+            double even = 0, odd = 0;
+            for (size_t m = 0; m < work->stride; m += 2) {
+                even += left[m] * right[m];
+                odd += left[m + 1] * right[m + 1];
+            }
+            work->sums[work->at[j] + c] += even + odd;
+        }
+    }
+}
+
 const hop_kernels hop_kernels_reference = {
     .isa = "reference",
     .panel_f32 = panel_f32,
@@ -125,4 +148,6 @@ const hop_kernels hop_kernels_reference = {
     .lanes_f64 = REF_LANES(f64, double),
     .one_f32 = REF_ONE(f32, float),
     .one_f64 = REF_ONE(f64, double),
+    .moment_multiply = moment_multiply,
+    .moment_products = moment_products,
 };

@@ -15,6 +15,7 @@
  *     largest(v)                   the largest lane
  *     widen_add(sum, n, N)         N[i] += sum[i] in f64, i < n, a multiple of SIMD_WIDTH
  *     total(v)                     the sum of the lanes, in log2(SIMD_WIDTH) roundings of SIMD_REAL
+ *     lane_sums(v)                 f64 only: lane i holds the sum of v[i]'s lanes, i < SIMD_WIDTH; a tree
  *
  * and includes this file, which ends by undefining the macros. A tile is SIMD_QUERIES queries by SIMD_SLOTS vectors of
  * memories: all its sums are in registers, beside one row of vectors and one splat, so that SIMD_SLOTS + SIMD_QUERIES
@@ -452,6 +453,7 @@ static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
     SIMD_NAME(scores_of)(panel->L, panel->d, panel->x, panel->keys, scores);
 }
 
+#include "core/kernels_moments.h"
 #undef SIMD_LANES
 #endif
 

@@ -52,8 +52,11 @@ void hop_model_free(hop_model *model)
 static hop_status transform_keys(hop_model *model, const hop_source *source, hop_error *error)
 {
     size_t d = model->d;
+    const hop_model *like = source->like;
+    const hop_geometry *frame = like ? &like->key : NULL;
     hop_geometry raw;
-    hop_status status = hop_geometry_init(&raw, source->memories, model->M, d, error);
+    hop_status status =
+        hop_geometry_init_like(&raw, source->memories, model->M, d, model->similarity == HOP_DOT ? frame : NULL, error);
     if (status != HOP_OK)
         return status;
     model->norms.max_abs = raw.max_abs;
@@ -69,13 +72,13 @@ static hop_status transform_keys(hop_model *model, const hop_source *source, hop
         status = hop_fail(error, HOP_E_NOMEM, "no memory for the keys of %zu memories", model->M);
     } else {
         for (size_t l = 0; l < d; l++)
-            model->mean[l] = raw.centre[l];
+            model->mean[l] = like ? like->mean[l] : raw.centre[l];
         status = hop_similarity_keys(model->similarity, model->M, d, model->mean, source->memories, model->mean + d,
                                      model->own_keys, error);
         model->keys = model->own_keys;
     }
     hop_geometry_fini(&raw);
-    return status == HOP_OK ? hop_geometry_init(&model->key, model->keys, model->M, d, error) : status;
+    return status == HOP_OK ? hop_geometry_init_like(&model->key, model->keys, model->M, d, frame, error) : status;
 }
 
 static hop_status measure_values(hop_model *model, const hop_source *source, hop_error *error)
@@ -87,7 +90,8 @@ static hop_status measure_values(hop_model *model, const hop_source *source, hop
         return HOP_OK;
     }
     hop_error in_values = HOP_ERROR_NONE;
-    hop_status status = hop_geometry_init(&model->value, model->values, model->M, model->p, &in_values);
+    hop_status status = hop_geometry_init_like(&model->value, model->values, model->M, model->p,
+                                               source->like ? &source->like->value : NULL, &in_values);
     if (status != HOP_OK)
         return hop_fail_at(error, status, in_values.row, in_values.column, "values: %.200s", in_values.text);
     return HOP_OK;
@@ -117,6 +121,9 @@ hop_status hop_model_new(const hop_source *source, const hop_executor *executor,
     if (!bytes)
         return hop_fail(error, HOP_E_SHAPE, "a set of %zu memories of %zu coordinates is too large", source->M,
                         source->d);
+    const hop_model *like = source->like;
+    if (like && (like->d != source->d || like->p != p || like->similarity != source->similarity))
+        return hop_fail(error, HOP_E_SHAPE, "the earlier model is of another shape");
     hop_model *model = hop_array_new(1, 1, sizeof *model);
     if (!model)
         return hop_fail(error, HOP_E_NOMEM, "no memory for a set");

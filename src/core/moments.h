@@ -25,8 +25,24 @@ struct hop_features {
     double *a;              /* r(d, g_max + 1), graded, then HOP_SWEEP_PAD zeros */
     float *a_f32;           /* the same rounded to f32; NULL: some are above 1, and f32 sums might overflow */
     double *A;              /* r(d, g_max) x p, or NULL: values are the keys */
-    double build_roundings; /* every coefficient's relative roundings at build, against mean |u^alpha| / alpha! */
+    double build_roundings; /* every coefficient's relative roundings, against mean |u^alpha| / alpha! */
+
+    /* What changes left behind (moments_update.c) */
+    double term_roundings;  /* on the longest way of one row's monomial into a coefficient */
+    double removed;         /* rows ever taken away */
+    double removed_radius;  /* >= |key - c| of each of those */
+    double *removed_extent; /* d, then p where there is an A: >= |u_l|, |w_j| of each of those */
 };
+
+/* Maps without content: every coefficient 0. Owned by the caller. Errors: HOP_E_LIMIT, HOP_E_NOMEM. */
+HOP_WARN_UNUSED hop_status hop_features_new(const hop_model *model, unsigned max_degree, hop_features **out,
+                                            hop_error *error);
+
+/* Fills a_f32 from a where f32 sums cannot overflow. Errors: HOP_E_NOMEM. */
+HOP_WARN_UNUSED hop_status hop_features_narrow(hop_features *features, hop_error *error);
+
+/* 1/alpha! of every coefficient; the caller frees it. NULL: no memory. */
+double *hop_features_factorials(const hop_features *features);
 
 static inline const double *hop_features_degree(const hop_features *features, unsigned k)
 {

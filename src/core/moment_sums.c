@@ -1,0 +1,361 @@
+/*
+ * moment_sums.c - every monomial of degree k once, as a product of two halves. With the variables of a monomial sorted,
+ * the first ceil(k/2) are its left half, the rest its right half; if v is the largest variable of the left half, the
+ * right half is any monomial of its degree in the variables from v on. So, for each k and v,
+ *
+ *     (left halves whose largest variable is v)  x  (right halves from block v on)
+ *
+ * is one product of two matrices with a block of memories between them (kernels.h), without waste or repetition, and
+ * only monomials of half the degree are ever formed. A left half's products lie side by side in the order of
+ * multiindex.h, which is why sums are added where they belong.
+ *
+ * Right halves are in that order. Left halves are in the same order with the variables reversed: block i there holds
+ * the monomials whose largest variable is d - 1 - i.
+ */
+#include "core/moment_sums.h"
+
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/checked.h"
+#include "core/kernels.h"
+#include "core/status.h"
+
+enum {
+    BLOCK_MAX = 240, /* memories of a block: long rows make few sums of lanes */
+    BLOCK_MIN = 80,
+    BLOCK_BYTES = 1 << 20, /* of all rows of a block: half a second-level cache */
+    SHARE_MIN = 4096,      /* memories of one task and its own sums */
+    SHARES_MAX = 64,
+    TERMS = 32 /* monomials formed at a time for the products with values */
+};
+
+/* What follows from the shape alone. */
+typedef struct shape {
+    size_t d, p; /* p is 0 where values are the keys */
+    unsigned g, right_degree, left_degree;
+    size_t right_rows, left_rows, scratch_rows; /* of a block; scratch: left halves of degree left_degree + 1 */
+    size_t block, share, n_shares;
+    size_t scalars, products; /* sums of one share: r(d, g + 1), r(d, g) p */
+} shape;
+
+static shape shape_of(const hop_model *model, size_t n, unsigned g)
+{
+    shape s = {.d = model->d, .p = model->shared ? 0 : model->p, .g = g};
+    unsigned longest_left = (g + 2) / 2;
+    s.right_degree = (g + 1) / 2;
+    s.left_degree = longest_left > 1 ? longest_left - 1 : 1;
+    s.right_rows = (size_t)hop_rank(s.d, s.right_degree);
+    s.left_rows = (size_t)hop_rank(s.d, s.left_degree);
+    s.scratch_rows = longest_left > s.left_degree ? (size_t)hop_rank(s.d - 1, s.left_degree) : 0;
+    s.scalars = (size_t)hop_rank(s.d, g + 1);
+    s.products = s.p ? (size_t)hop_rank(s.d, g) * s.p : 0;
+
+    size_t rows = s.right_rows + s.left_rows + s.scratch_rows + (s.p ? s.p + TERMS : 0);
+    size_t block = (size_t)BLOCK_BYTES / sizeof(double) / rows & ~(size_t)(HOP_ROW_STEP - 1);
+    block = block < BLOCK_MIN ? BLOCK_MIN : block > BLOCK_MAX ? BLOCK_MAX : block | HOP_ROW_STEP;
+    s.block = n < block ? hop_round_up(n ? n : 1, HOP_ROW_STEP) : block;
+    size_t share = (n + SHARES_MAX - 1) / SHARES_MAX;
+    share = share < SHARE_MIN ? SHARE_MIN : share;
+    s.share = (share + s.block - 1) / s.block * s.block;
+    s.n_shares = (n + s.share - 1) / s.share;
+    return s;
+}
+
+/* Numbers of one worker: sums, then a block. */
+static size_t worker_numbers(const shape *s)
+{
+    size_t rows = s->right_rows + s->left_rows + s->scratch_rows + (s->p ? s->p + TERMS : 0);
+    return hop_round_up(s->scalars, 8) + hop_round_up(s->products, 8) + rows * s->block;
+}
+
+static size_t worker_count(const shape *s, size_t width)
+{
+    width = width ? width : 1;
+    return width < s->n_shares ? width : s->n_shares;
+}
+
+/* Where left halves' products start: for each degree up to g + 1, for each left half of its degree. */
+static size_t position_count(const shape *s)
+{
+    size_t n = 0;
+    for (unsigned k = 1; k <= s->g + 1; k++)
+        n += (size_t)hop_rank(s->d - 1, (k + 1) / 2);
+    return n + (size_t)hop_rank(s->d - 1, (s->g + 2) / 2); /* and scratch */
+}
+
+size_t hop_moment_sums_bytes(const hop_model *model, size_t n, unsigned g, size_t width)
+{
+    shape s = shape_of(model, n, g);
+    size_t cells, bytes;
+    if (!hop_mul_size(worker_numbers(&s), worker_count(&s, width), &cells) ||
+        !hop_add_size(cells, position_count(&s), &cells) || !hop_mul_size(cells, sizeof(double), &bytes))
+        return SIZE_MAX;
+    return bytes;
+}
+
+double hop_moment_sums_roundings(const hop_model *model, size_t n, unsigned g)
+{
+    shape s = shape_of(model, n, g);
+    double block = (double)s.block, share = (double)(s.share < n ? s.share : n);
+    /* a coordinate's own and the halves' products; a block's sum; blocks; shares */
+    return 2.0 * (g + 1) + block / 2 + 2 + share / block + 1 + (double)s.n_shares;
+}
+
+/* One task's sums and block. Halves of degree k lie from row index->start[k] on; row 0 holds ones. */
+typedef struct worker {
+    double *a, *A;
+    double *right, *left, *scratch, *w, *terms;
+} worker;
+
+typedef struct sums_job {
+    const hop_moment_rows *rows;
+    const hop_multiindex *index;
+    const hop_kernels *kernels;
+    shape shape;
+    size_t *positions[HOP_DEGREE_MAX + 1]; /* a degree's, see position_count() */
+    size_t multiples[TERMS];               /* of p */
+    worker *workers;
+    size_t first_share; /* of the tasks at hand */
+    atomic_size_t done;
+} sums_job;
+
+static bool cancelled(const sums_job *job)
+{
+    const hop_progress *progress = job->rows->progress;
+    return progress && atomic_load_explicit(&progress->cancel, memory_order_relaxed);
+}
+
+static void report(sums_job *job, size_t n)
+{
+    hop_progress *progress = job->rows->progress;
+    if (!progress)
+        return;
+    size_t done = atomic_fetch_add_explicit(&job->done, n, memory_order_relaxed) + n;
+    double part = (double)(job->rows->done_rows + done) / (double)job->rows->rows;
+    atomic_store_explicit(&progress->permille, (unsigned)(part * 1000), memory_order_relaxed);
+}
+
+/* First row of block i of degree k. */
+static size_t block_start(const hop_multiindex *index, unsigned k, size_t i)
+{
+    return index->start[k] + hop_multiindex_offset(index, k, i);
+}
+
+/* Degrees 2..degree from degree 1. */
+static void extend(const sums_job *job, unsigned degree, double *rows)
+{
+    const hop_multiindex *index = job->index;
+    size_t block = job->shape.block;
+    for (unsigned k = 2; k <= degree; k++)
+        for (size_t i = 0; i < index->d; i++)
+            job->kernels->moment_multiply(hop_multiindex_suffix(index, k - 1, i), block, rows + (1 + i) * block,
+                                          rows + block_start(index, k - 1, i) * block,
+                                          rows + block_start(index, k, i) * block);
+}
+
+static void load_coordinates(const hop_geometry *geometry, const float *const *rows, size_t n, size_t block,
+                             double *out)
+{
+    for (size_t l = 0; l < geometry->n; l++) {
+        for (size_t m = 0; m < n; m++)
+            out[l * block + m] = hop_geometry_scaled(geometry, rows[m], l);
+        for (size_t m = n; m < block; m++)
+            out[l * block + m] = 0; /* and so is every product */
+    }
+}
+
+static void load_block(const sums_job *job, const worker *at, size_t from, size_t n)
+{
+    const hop_moment_rows *rows = job->rows;
+    const hop_model *model = rows->model;
+    size_t block = job->shape.block, d = model->d;
+    const float *keys[BLOCK_MAX], *values[BLOCK_MAX];
+    for (size_t m = 0; m < n; m++) {
+        size_t row = rows->ids ? rows->ids[from + m] : rows->first + from + m;
+        keys[m] = model->keys + row * d;
+        values[m] = model->values + row * model->p;
+    }
+    load_coordinates(&model->key, keys, n, block, at->right + block);
+    for (size_t l = 0; l < d; l++)
+        memcpy(at->left + (d - l) * block, at->right + (1 + l) * block, block * sizeof(double));
+    if (at->A)
+        load_coordinates(&model->value, values, n, block, at->w);
+    for (size_t m = 0; m < block; m++)
+        at->right[m] = at->left[m] = 1;
+    extend(job, job->shape.right_degree, at->right);
+    extend(job, job->shape.left_degree, at->left);
+}
+
+/* A += left half x right halves x values, the products of the halves being monomials position, position + 1, ... */
+static void add_values(const sums_job *job, const worker *at, const double *left, const double *right, size_t n,
+                       size_t position)
+{
+    size_t block = job->shape.block, p = job->shape.p;
+    for (size_t c = 0; c < n; c += TERMS) {
+        size_t terms = n - c < TERMS ? n - c : TERMS;
+        job->kernels->moment_multiply(terms, block, left, right + c * block, at->terms);
+        job->kernels->moment_products(&(hop_row_products){.n_left = terms,
+                                                          .n_right = p,
+                                                          .stride = block,
+                                                          .left = at->terms,
+                                                          .right = at->w,
+                                                          .at = job->multiples,
+                                                          .sums = at->A + (position + c) * p});
+    }
+}
+
+/* Sums of degree k whose left halves are those n_left rows: block i of their degree. */
+static void add_degree(const sums_job *job, const worker *at, unsigned k, size_t i, const double *left, size_t n_left)
+{
+    const hop_multiindex *index = job->index;
+    unsigned right_degree = k / 2;
+    size_t block = job->shape.block, v = index->d - 1 - i, n_right = hop_multiindex_suffix(index, right_degree, v);
+    const double *right = at->right + block_start(index, right_degree, v) * block;
+    const size_t *positions = job->positions[k] + hop_multiindex_offset(index, k - right_degree, i);
+    job->kernels->moment_products(&(hop_row_products){.n_left = n_left,
+                                                      .n_right = n_right,
+                                                      .stride = block,
+                                                      .left = left,
+                                                      .right = right,
+                                                      .at = positions,
+                                                      .sums = at->a + index->start[k]});
+    for (size_t j = 0; at->A && k <= job->shape.g && j < n_left; j++)
+        add_values(job, at, left + j * block, right, n_right, index->start[k] + positions[j]);
+}
+
+/* Everything whose left halves are block i of that degree. */
+static void add_products(const sums_job *job, const worker *at, unsigned degree, size_t i)
+{
+    const hop_multiindex *index = job->index;
+    size_t block = job->shape.block, n_left = hop_multiindex_suffix(index, degree - 1, i);
+    const double *left = at->left + block_start(index, degree, i) * block;
+    if (degree > job->shape.left_degree) {
+        const double *shorter = at->left + block_start(index, degree - 1, i) * block;
+        job->kernels->moment_multiply(n_left, block, at->left + (1 + i) * block, shorter, at->scratch);
+        left = at->scratch;
+    }
+    for (unsigned k = 2 * degree - 1; k <= 2 * degree && k <= job->shape.g + 1; k++)
+        add_degree(job, at, k, i, left, n_left);
+}
+
+static void sum_share(void *arg, size_t i)
+{
+    sums_job *job = arg;
+    const shape *s = &job->shape;
+    const worker *at = job->workers + i;
+    size_t n = job->rows->n, from = (job->first_share + i) * s->share;
+    size_t last = n - from < s->share ? n : from + s->share;
+    memset(at->a, 0, s->scalars * sizeof(double));
+    if (at->A)
+        memset(at->A, 0, s->products * sizeof(double));
+    for (; from < last && !cancelled(job); from += s->block) {
+        size_t count = last - from < s->block ? last - from : s->block;
+        load_block(job, at, from, count);
+        if (at->A)
+            add_values(job, at, at->left, at->right, 1, 0);
+        for (unsigned degree = 1; degree <= (s->g + 2) / 2; degree++)
+            for (size_t b = 0; b < s->d && !cancelled(job); b++)
+                add_products(job, at, degree, b);
+        report(job, count);
+    }
+}
+
+/*
+ * Monomial (i_1 <= ... <= i_t = v) times right half c is number lead[k][i_1] + lead[k-1][i_2] + ... + c of degree k: one
+ * more variable on the left adds lead[k - t + 1][v]. Left halves of each degree follow from those one shorter.
+ */
+static void find_positions(sums_job *job, size_t *block)
+{
+    const hop_multiindex *index = job->index;
+    size_t d = index->d, *scratch = block + position_count(&job->shape);
+    for (unsigned k = 1; k <= job->shape.g + 1; k++) {
+        unsigned half = (k + 1) / 2;
+        size_t count = hop_multiindex_count(index, half);
+        scratch = block + count;
+        job->positions[k] = block;
+        for (unsigned t = 1; t <= half; t++) {
+            /* The last degree must land in `block`: take turns from there. */
+            size_t *out = (half - t) % 2 ? scratch : block;
+            const size_t *shorter = (half - t) % 2 ? block : scratch;
+            for (size_t i = 0; i < d; i++) {
+                size_t v = d - 1 - i, lead = index->lead[(k - t + 1) * d + v], at = hop_multiindex_offset(index, t, i);
+                if (t == half) /* right halves are counted from block v on */
+                    lead += hop_multiindex_offset(index, k - half, v);
+                if (t == 1) {
+                    out[at] = lead;
+                    continue;
+                }
+                size_t from = hop_multiindex_offset(index, t - 1, i);
+                for (size_t c = hop_multiindex_suffix(index, t - 1, i); c > 0; c--)
+                    out[at++] = shorter[from++] + lead;
+            }
+        }
+        block += count;
+    }
+}
+
+static void worker_init(const shape *s, bool values, double *numbers, worker *out)
+{
+    out->a = numbers;
+    numbers += hop_round_up(s->scalars, 8);
+    out->right = numbers;
+    out->left = out->right + s->right_rows * s->block;
+    out->scratch = out->left + s->left_rows * s->block;
+    numbers = out->scratch + s->scratch_rows * s->block;
+    if (values) {
+        out->w = numbers;
+        out->terms = out->w + s->p * s->block;
+        out->A = out->terms + TERMS * s->block;
+    }
+}
+
+/* Shares are added in their order, as many at a time as there are workers. */
+static void run_shares(sums_job *job, size_t n_workers, const hop_executor *executor, double *a, double *A)
+{
+    const shape *s = &job->shape;
+    for (size_t first = 0; first < s->n_shares && !cancelled(job); first += n_workers) {
+        size_t n = s->n_shares - first < n_workers ? s->n_shares - first : n_workers;
+        job->first_share = first;
+        if (n > 1)
+            executor->run(executor->context, n, sum_share, job);
+        else
+            sum_share(job, 0);
+        for (size_t i = 0; i < n; i++) {
+            const worker *from = job->workers + i;
+            for (size_t c = 1; c < s->scalars; c++)
+                a[c] += from->a[c];
+            for (size_t c = 0; A && c < s->products; c++)
+                A[c] += from->A[c];
+        }
+    }
+}
+
+hop_status hop_moment_sums(const hop_moment_rows *rows, const hop_multiindex *index, unsigned g,
+                           const hop_executor *executor, double *a, double *A, hop_error *error)
+{
+    sums_job job = {
+        .rows = rows, .index = index, .kernels = hop_kernels_get(), .shape = shape_of(rows->model, rows->n, g)};
+    const shape *s = &job.shape;
+    size_t n_workers = worker_count(s, executor ? executor->width : 1), each = worker_numbers(s);
+    double *numbers = hop_array_new(n_workers ? n_workers : 1, each, sizeof(double));
+    size_t *positions = hop_array_new(position_count(s), 1, sizeof(size_t));
+    job.workers = hop_array_new(n_workers ? n_workers : 1, 1, sizeof(worker));
+    hop_status status = HOP_OK;
+    if (numbers && positions && job.workers) {
+        for (size_t i = 0; i < n_workers; i++)
+            worker_init(s, A != NULL, numbers + i * each, job.workers + i);
+        for (size_t i = 0; i < TERMS; i++)
+            job.multiples[i] = i * s->p;
+        find_positions(&job, positions);
+        run_shares(&job, n_workers, executor, a, A);
+        if (cancelled(&job))
+            status = hop_fail(error, HOP_E_CANCELLED, "the build of feature maps was cancelled");
+    } else {
+        status = hop_fail(error, HOP_E_NOMEM, "no memory to build feature maps of degree %u", g);
+    }
+    hop_aligned_free(job.workers);
+    hop_aligned_free(positions);
+    hop_aligned_free(numbers);
+    return status;
+}
