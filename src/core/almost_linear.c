@@ -6,59 +6,19 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/judgement.h"
 #include "core/minimax.h"
 #include "core/rounding.h"
 
 /* A prediction above max_error by less than this factor is still tried: heavy tails and skew make it coarse. */
 #define PREDICTION_MARGIN 8.0
 
-/* f32 where its rounding takes no more of max_error than this; a row that misses by more than RETRY would in f64 too. */
+/* f32 where its rounding takes no more of max_error than this; a row that misses by more than RETRY would in f64. */
 #define F32_SHARE 0.125
 #define F32_RETRY 1.5
 
-/* Of T and W, the larger is as good as the smaller within this. */
-#define NEARLY 1.25
-
-/* Of T and W, the one that is expected to be larger by this is not made. */
-#define CLEARLY 4.0
-
-/* At the top degree's cost a guess decides whether to look: it may be off by this much. */
-#define HOPE_MARGIN 1.5
-
-/* A certificate of one lane at one degree: truncation, the computed D, and what rounding may have done. */
-typedef struct verdict {
-    hop_truncation truncation;
-    double D, D_error, N_error; /* N_error: relative to extents */
-    double ratio;               /* all of it over D_low; INFINITY: no bound */
-} verdict;
-
-/* Where a lane stands. */
-typedef struct lane {
-    hop_al_row *row;
-    bool open;            /* still looking for a degree */
-    bool due;             /* wants its numerator at the degree at hand */
-    unsigned best_degree; /* of the smallest ratio so far; 0: no degree had a bound */
-    double best_ratio;
-    unsigned degree; /* at hand: of the four below */
-    double eps;      /* of W's polynomial, and that; INFINITY: none */
-    const double *c;
-    double D, expected;                                           /* Taylor's D, and coarsely certificate T's E / D */
-    double under;                                                 /* hop_evaluation_under() of the highest degree */
-    double h[HOP_DEGREE_MAX];                                     /* h_g(max(T, 0)) */
-    double term[HOP_DEGREE_MAX + 2], partial[HOP_DEGREE_MAX + 2]; /* s^k/k!, P_k(s), rounded up */
-    verdict verdict;                                              /* of the degree at hand, once judged */
-} lane;
-
-/* Lanes of one evaluation. */
-typedef struct group {
-    hop_evaluation e;
-    lane lanes[HOP_LANES];
-    const double *c[HOP_LANES];                 /* the polynomial in use at the degree at hand; NULL: Taylor's */
-    const double *top_c[HOP_LANES];             /* of the last hop_evaluation_top() */
-    hop_evaluation_error error[HOP_DEGREE_MAX]; /* by degree */
-    double least;
-    size_t n;
-} group;
+/* As many rows as this, or fewer, of a form's lanes go one by one. */
+#define ONE_BY_ONE 0.3
 
 size_t hop_al_workspace_bytes(const hop_model *model, const hop_features *features)
 {
@@ -78,7 +38,7 @@ double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
 }
 
 /* Whether auto expects some degree in (tried, cap] to meet max_error. */
-static bool promising(const group *s, unsigned tried, const lane *at)
+static bool promising(const hop_al_group *s, unsigned tried, const hop_al_lane *at)
 {
     const hop_al_row *row = at->row;
     double widest = row->z ? s->e.model->value.widest : 1, best = (double)INFINITY;
@@ -87,201 +47,30 @@ static bool promising(const group *s, unsigned tried, const lane *at)
     return best <= row->max_error * PREDICTION_MARGIN;
 }
 
-static void weigh_errors(const group *s, unsigned g, const lane *at, double B0, double B1, verdict *out)
+static void answer_lane(const hop_al_group *s, unsigned g, size_t q, const double *rows)
 {
-    const hop_evaluation_error *error = &s->error[g];
-    out->D_error = hop_up(error->D0 * B0 + error->D1 * B1 + at->under);
-    out->N_error = hop_up(error->N0 * B0 + error->N1 * B1 + at->under);
-    out->ratio = (double)INFINITY;
-}
-
-static void conclude(bool certified, verdict *out)
-{
-    if (certified && isfinite(out->N_error) && out->D > out->D_error)
-        out->ratio = (out->truncation.E + out->D_error + out->N_error) / out->truncation.D_low;
-}
-
-/* How far D_k may be off. */
-static double term_error(const group *s, unsigned g, const lane *at, unsigned k)
-{
-    return hop_up((s->error[g].D0 + k * s->error[g].D1) * at->term[k] + at->under);
-}
-
-/* Certificate T of lane q at degree g; where g is odd, D_{g+1} must be there. */
-static void judge_taylor(const group *s, unsigned g, size_t q, verdict *out)
-{
-    const lane *at = &s->lanes[q];
-    const hop_query *query = at->row->query;
-    unsigned top = g % 2 ? g + 1 : g;
-    out->D = at->D;
-    weigh_errors(s, g, at, at->partial[g], query->s * at->partial[g - 1], out);
-    hop_partial partial = {.g = g,
-                           .D = at->D,
-                           .D_error = out->D_error,
-                           .top = s->e.D[top][q],
-                           .top_error = term_error(s, g, at, top),
-                           .first = s->e.D[1][q],
-                           .first_error = term_error(s, g, at, 1),
-                           .T = query->T,
-                           .T_abs = query->T_abs,
-                           .h = at->h[g]};
-    conclude(hop_certificate_taylor(&partial, &out->truncation), out);
-}
-
-/* Certificate W likewise. */
-static void judge_minimax(const group *s, unsigned g, size_t q, verdict *out)
-{
-    const lane *at = &s->lanes[q];
-    const double *c = at->c;
-    double sum = 0, B0 = 0, B1 = 0;
-    for (unsigned k = 0; k <= g; k++) {
-        double size = fabs(c[k]) * at->term[k];
-        sum += c[k] * s->e.D[k][q];
-        B0 += size;
-        B1 += k * size;
-    }
-    out->D = sum;
-    weigh_errors(s, g, at, B0 * (1 + 0x1p-46), B1 * (1 + 0x1p-46), out);
-    hop_weighted weighted = {.eps = at->eps,
-                             .D = sum,
-                             .D_error = out->D_error,
-                             .first = s->e.D[1][q],
-                             .first_error = term_error(s, g, at, 1),
-                             .T = at->row->query->T};
-    conclude(hop_certificate_minimax(&weighted, &out->truncation), out);
-}
-
-/* W's polynomial at degree g, and its eps; INFINITY: none that the sweeps can weigh. */
-static void find_minimax(lane *at, unsigned g)
-{
-    double least = 1 / HOP_EVALUATION_WEIGHT_MAX;
-    at->c = NULL;
-    at->eps = hop_minimax(g, at->row->query->T_abs, &at->c);
-    if (!(at->eps < 1)) {
-        at->eps = (double)INFINITY;
-        return;
-    }
-    double top = fabs(at->c[g]);
-    bool fits = top >= least && top <= HOP_EVALUATION_WEIGHT_MAX;
-    for (unsigned k = 0; k < g; k++)
-        fits = fits && fabs(at->c[k]) <= HOP_EVALUATION_WEIGHT_MAX * top;
-    if (!fits)
-        at->eps = (double)INFINITY;
-}
-
-/* What to expect of both certificates of lane q at degree g; of T from D_{g+1} where it is there, else from D_{g-1}. */
-static void consider(group *s, unsigned g, size_t q)
-{
-    lane *at = &s->lanes[q];
-    double sigma = at->row->sigma, T_abs = at->row->query->T_abs, E;
-    if (at->degree != g) {
-        at->degree = g;
-        at->D = 0;
-        for (unsigned k = 0; k <= g; k++)
-            at->D += s->e.D[k][q];
-        find_minimax(at, g);
-    }
-    /* of keys that fill a ball evenly, until D_2 is there */
-    double moment = g > 1 ? sigma * sigma : T_abs * T_abs / ((double)s->e.index->d + 2);
-    if (g % 2 == 0)
-        E = T_abs * s->e.D[g][q] * at->h[g] / (g + 1);
-    else if (s->e.highest > g || s->e.top > g)
-        E = s->e.D[g + 1][q] * at->h[g];
-    else
-        E = s->e.D[g - 1][q] * moment / (g + 1) * at->h[g];
-    at->expected = E / hop_max(at->D, 1);
-}
-
-/* What max_error leaves to E / D, before rounding. */
-static double allowed(const group *s, const lane *at)
-{
-    return at->row->z ? at->row->max_error / s->e.model->value.widest : 2 * at->row->max_error;
-}
-
-static bool looking(const lane *at, unsigned g)
-{
-    return at->open && g <= at->row->degree_cap;
-}
-
-/* Choose each open lane's polynomial at degree g by what is expected of it; whether any is worth the top degree. */
-static bool choose(group *s, unsigned g)
-{
-    bool any = false;
-    for (size_t q = 0; q < s->n; q++) {
-        const lane *at = &s->lanes[q];
-        s->c[q] = NULL;
-        if (!looking(at, g))
-            continue;
-        consider(s, g, q);
-        if (at->eps < at->expected)
-            s->c[q] = at->c;
-        any = any || hop_min(at->eps, at->expected) <= HOPE_MARGIN * allowed(s, at);
-    }
-    return any;
-}
-
-static void run_top(group *s, unsigned g)
-{
-    hop_evaluation_top(&s->e, g, s->c);
-    memcpy(s->top_c, s->c, sizeof s->c);
-}
-
-/*
- * The smaller certificate of lane q at degree g, which has been considered: its polynomial to s->c[q], its numbers to
- * the lane. One that is expected to be clearly larger is not made. Where the top degree has been evaluated for the other
- * polynomial, that one is kept if it meets and is nearly as good.
- */
-static bool judge(group *s, unsigned g, size_t q)
-{
-    lane *at = &s->lanes[q];
-    verdict made[2]; /* T, W */
-    made[0].ratio = made[1].ratio = (double)INFINITY;
-    if (!(at->expected > CLEARLY * at->eps))
-        judge_taylor(s, g, q, &made[0]);
-    if (at->eps < 1 && !(at->eps > CLEARLY * at->expected))
-        judge_minimax(s, g, q, &made[1]);
-    int use = made[1].ratio < made[0].ratio;
-    if (s->e.top == g + 1 && !s->e.features->A) {
-        int there = s->top_c[q] != NULL;
-        if (made[there].ratio <= NEARLY * made[use].ratio && made[there].ratio <= allowed(s, at))
-            use = there;
-    }
-    if (!(made[use].ratio < (double)INFINITY))
-        return false;
-    at->verdict = made[use];
-    s->c[q] = use ? at->c : NULL;
-    return true;
-}
-
-static void answer_lane(const group *s, unsigned g, size_t q, const double *rows)
-{
-    const lane *at = &s->lanes[q];
-    const hop_truncation *truncation = &at->verdict.truncation;
+    const hop_al_lane *at = &s->lanes[q];
     hop_al_row *row = at->row;
     if (row->log_sum) {
-        double low = log(truncation->D_low), high = hop_max(log(truncation->D_high), low);
+        double low = log(at->bound.D_low), high = hop_max(log(at->bound.D_high), low);
         double slack = 4 * HOP_U64 * (1 + fabs(low) + fabs(high));
         row->log_D_low = low - slack;
         row->log_D_high = high + slack;
     }
     double bound;
     if (row->z) {
-        double per_D = 1 / hop_down(truncation->D_low);
-        hop_error_terms terms = {.dev = hop_up(truncation->E * per_D),
-                                 .weight = hop_up(at->verdict.N_error * per_D),
-                                 .quotient = hop_up(at->verdict.D_error * per_D)};
-        bound = hop_certificate_answer(&s->e.model->value, rows + q * s->e.model->p, at->verdict.D, &terms, row->z);
+        bound = hop_certificate_answer(&s->e.model->value, rows + q * s->e.model->p, at->bound.D, &at->terms, row->z);
     } else {
         bound = hop_up((row->log_D_high - row->log_D_low) / 2);
     }
     row->bound = bound;
     row->degree = (int)g;
-    row->minimax = s->c[q] != NULL;
+    row->kind = at->bound.kind;
     row->met = bound <= row->max_error;
 }
 
 /* Numerators, once, for every lane that is due at degree g. */
-static void answer_due(group *s, unsigned g)
+static void answer_due(hop_al_group *s, unsigned g)
 {
     bool wanted = false, any = false;
     for (size_t q = 0; q < s->n; q++) {
@@ -290,12 +79,12 @@ static void answer_due(group *s, unsigned g)
     }
     bool gradient = wanted && !s->e.features->A, again = s->e.top != g + 1;
     for (size_t q = 0; q < s->n && !again; q++)
-        again = s->lanes[q].due && s->c[q] != s->top_c[q];
+        again = s->lanes[q].due && !hop_al_is_top(s, g, q, s->c[q]);
     if (gradient && again)
-        run_top(s, g);
+        hop_al_top(s, g);
     const double *rows = wanted ? hop_evaluation_numerators(&s->e, g, gradient ? s->top_c : s->c) : NULL;
     for (size_t q = 0; any && q < s->n; q++) {
-        lane *at = &s->lanes[q];
+        hop_al_lane *at = &s->lanes[q];
         if (!at->due)
             continue;
         answer_lane(s, g, q, rows);
@@ -305,25 +94,22 @@ static void answer_due(group *s, unsigned g)
 }
 
 /* Look at degree g of every open lane; those whose certificate is small enough become due. */
-static void look(group *s, unsigned g)
+static void look(hop_al_group *s, unsigned g)
 {
     for (size_t q = 0; q < s->n; q++) {
-        lane *at = &s->lanes[q];
+        hop_al_lane *at = &s->lanes[q];
         s->c[q] = NULL;
-        if (!looking(at, g))
+        if (!hop_al_looking(at, g))
             continue;
-        consider(s, g, q);
-        double limit = allowed(s, at), ratio = hop_min(at->expected, at->eps);
+        hop_al_consider(s, g, q);
+        double limit = hop_al_allowed(s, at), score = hop_min(at->expected, at->eps);
         /* auto only notes a hopeless one, for last_try() */
-        if (ratio <= CLEARLY * limit || !at->row->predict) {
-            if (!judge(s, g, q))
-                continue;
-            ratio = at->verdict.ratio;
-            at->due = at->row->z ? ratio <= limit
-                                 : log(at->verdict.truncation.D_high / at->verdict.truncation.D_low) <= limit;
+        if (score <= HOP_AL_JUDGED * limit || hop_al_worth_gauss(s, g, at, score) || !at->row->predict) {
+            score = hop_al_judge(s, g, q);
+            at->due = score < (double)INFINITY && score <= limit;
         }
-        if (ratio < at->best_ratio) {
-            at->best_ratio = ratio;
+        if (score < at->best_ratio) {
+            at->best_ratio = score;
             at->best_degree = g;
         }
     }
@@ -335,7 +121,7 @@ static const double inverse[HOP_DEGREE_MAX + 1] = {0,        1,        1.0 / 2, 
                                                    1.0 / 14, 1.0 / 15, 1.0 / 16, 1.0 / 17, 1.0 / 18, 1.0 / 19, 1.0 / 20,
                                                    1.0 / 21, 1.0 / 22, 1.0 / 23, 1.0 / 24};
 
-static void start(group *s, hop_al_row *const *rows, size_t n)
+static void start(hop_al_group *s, hop_al_row *const *rows, size_t n)
 {
     const hop_query *queries[HOP_LANES];
     s->n = n;
@@ -343,10 +129,10 @@ static void start(group *s, hop_al_row *const *rows, size_t n)
     for (size_t q = 0; q < n; q++) {
         hop_al_row *row = rows[q];
         const hop_query *query = row->query;
-        lane *at = &s->lanes[q];
+        hop_al_lane *at = &s->lanes[q];
         row->met = false;
         row->f32 = s->e.f32;
-        row->minimax = false;
+        row->kind = HOP_CERTIFICATE_T;
         row->degree = 0;
         row->bound = (double)INFINITY;
         row->sigma = (double)INFINITY;
@@ -361,31 +147,29 @@ static void start(group *s, hop_al_row *const *rows, size_t n)
             continue;
         at->under = hop_evaluation_under(s->e.features, s->e.f32, row->degree_cap, query->s, s->least);
         hop_certificate_h(row->degree_cap, hop_max(query->T, 0), at->h);
-        double term = 1, sum = 1; /* at most 3 HOP_DEGREE_MAX roundings of positive terms */
-        at->term[0] = at->partial[0] = 1;
+        double term = 1; /* at most 3 HOP_DEGREE_MAX roundings */
+        at->term[0] = 1;
         for (unsigned k = 1; k <= row->degree_cap + 1; k++) {
             term *= query->s * inverse[k];
-            sum += term;
             at->term[k] = term * (1 + 0x1p-46);
-            at->partial[k] = sum * (1 + 0x1p-46);
         }
     }
     hop_evaluation_start(&s->e, queries, n);
 }
 
-static bool any_open(const group *s, unsigned g)
+static bool any_open(const hop_al_group *s, unsigned g)
 {
     for (size_t q = 0; q < s->n; q++)
-        if (looking(&s->lanes[q], g))
+        if (hop_al_looking(&s->lanes[q], g))
             return true;
     return false;
 }
 
 /* D_2 is there: the second moment, and whether it is worth going on. */
-static void measure(group *s)
+static void measure(hop_al_group *s)
 {
     for (size_t q = 0; q < s->n; q++) {
-        lane *at = &s->lanes[q];
+        hop_al_lane *at = &s->lanes[q];
         at->row->sigma = sqrt(hop_max(2 * s->e.D[2][q], 0));
         if (at->open && at->row->predict && !promising(s, 1, at))
             at->open = false;
@@ -397,21 +181,21 @@ static void measure(group *s)
  * auto sends to dense needs it only where it can still meet; a row that is refused gets the best bound that it could
  * have.
  */
-static void last_try(group *s)
+static void last_try(hop_al_group *s)
 {
     for (unsigned g = 1; g <= s->e.highest; g++) {
         bool any = false;
         for (size_t q = 0; q < s->n; q++) {
-            lane *at = &s->lanes[q];
+            hop_al_lane *at = &s->lanes[q];
             const hop_al_row *row = at->row;
-            /* dev >= osc / 2; no bound is reported above the range, seen from its middle at best */
-            double at_least = row->z ? hop_min(at->best_ratio, 1) * s->e.model->value.range / 2 * (1 - 0x1p-20) : 0;
+            /* no bound is reported above the range, seen from its middle at best; half for what the tails may take */
+            double at_least = row->z ? hop_min(at->best_ratio, 1) * s->e.model->value.range / 4 : 0;
             s->c[q] = NULL;
             at->due = !row->met && at->best_degree == g && row->degree != (int)g &&
                       (row->best_effort || !row->predict || at_least <= row->max_error);
             if (at->due) {
-                consider(s, g, q);
-                at->due = judge(s, g, q);
+                hop_al_consider(s, g, q);
+                at->due = hop_al_judge(s, g, q) < (double)INFINITY;
             }
             any = any || at->due;
         }
@@ -420,7 +204,7 @@ static void last_try(group *s)
     }
 }
 
-static void run(group *s, hop_al_row *const *rows, size_t n)
+static void run(hop_al_group *s, hop_al_row *const *rows, size_t n)
 {
     unsigned g_max = s->e.features->g_max;
     start(s, rows, n);
@@ -428,9 +212,9 @@ static void run(group *s, hop_al_row *const *rows, size_t n)
     for (unsigned g = 1; any_open(s, g); g++) {
         if (g % 2) {
             /* T wants D_{g+1}: from the top degree, where it is likely to be wanted for the answer too */
-            bool likely = choose(s, g);
+            bool likely = hop_al_choose(s, g);
             if (likely || g == g_max)
-                run_top(s, g);
+                hop_al_top(s, g);
             else
                 hop_evaluation_extend(&s->e);
         }
@@ -447,7 +231,7 @@ static void run(group *s, hop_al_row *const *rows, size_t n)
 }
 
 /* A group of this form; hop_al_row's queries are all of one model. */
-static void open_group(group *s, const hop_model *model, const hop_features *features, hop_form form,
+static void open_group(hop_al_group *s, const hop_model *model, const hop_features *features, hop_form form,
                        const hop_al_row *row, void *workspace)
 {
     hop_evaluation_init(&s->e, model, features, form, workspace);
@@ -481,8 +265,8 @@ static bool again(const hop_al_row *row)
     return !row->met && row->f32 && (!row->predict || row->bound <= F32_RETRY * row->max_error);
 }
 
-static void run_group(group *s, const hop_model *model, const hop_features *features, bool f32, hop_al_row *const *rows,
-                      size_t n, void *workspace)
+static void run_group(hop_al_group *s, const hop_model *model, const hop_features *features, bool f32,
+                      hop_al_row *const *rows, size_t n, void *workspace)
 {
     hop_form lanes = f32 ? HOP_LANES_F32 : HOP_LANES_F64, one = f32 ? HOP_ONE_F32 : HOP_ONE_F64;
     bool single = hop_al_one_by_one(n, hop_evaluation_lanes(features, lanes));
@@ -493,7 +277,7 @@ static void run_group(group *s, const hop_model *model, const hop_features *feat
 
 void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row *rows, size_t n, void *workspace)
 {
-    group s;
+    hop_al_group s;
     hop_al_row *waiting[HOP_LANES];
     double least = hop_evaluation_least(model);
     hop_evaluation_error error = hop_evaluation_rounding(features, true, features->g_max, rows[0].query->roundings);
@@ -519,7 +303,7 @@ void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row
 void hop_al_run_form(const hop_model *model, const hop_features *features, hop_form form, hop_al_row *rows, size_t n,
                      void *workspace)
 {
-    group s;
+    hop_al_group s;
     size_t lanes = hop_evaluation_lanes(features, form);
     open_group(&s, model, features, form, rows, workspace);
     for (size_t from = 0; from < n; from += lanes) {

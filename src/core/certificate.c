@@ -5,12 +5,35 @@
 
 #include <math.h>
 
+#include "core/minimax.h"
 #include "core/rounding.h"
+
+/*
+ * What weights of mean dev, none above most, can add in coordinate j: at any threshold above q,
+ * mean e (v - q) <= mean e (threshold - q) + most mean (v - threshold)^+, and likewise below.
+ */
+static double deviation(const hop_geometry *values, const hop_error_terms *terms, const hop_tail *tails, size_t j,
+                        double q)
+{
+    double up = values->high[j] - q, down = q - values->low[j];
+    double plain = terms->dev * hop_max(up, down);
+    if (!tails)
+        return plain;
+    const hop_tail *tail = &tails[j];
+    double above = terms->dev * hop_max(tail->upper - q, 0), below = terms->dev * hop_max(q - tail->lower, 0);
+    double above_rest = terms->most * tail->above, below_rest = terms->most * tail->below;
+    double sharp = terms->one_sided ? hop_max(above + above_rest, below + below_rest)
+                                    : hop_max(above, below) + above_rest + below_rest;
+    return hop_min(plain, sharp);
+}
 
 double hop_certificate_answer(const hop_geometry *values, const double *numerator, double denominator,
                               const hop_error_terms *terms, float *z)
 {
     double worst = 0, unknown = isfinite(denominator) ? 0 : (double)INFINITY;
+    const hop_tail *tails = values->tails && terms->most > 0 ? values->tails : NULL;
+    if (tails)
+        tails += hop_tail_level(terms->dev / terms->most) * values->n;
     for (size_t j = 0; j < values->n; j++) {
         double min = (double)values->min[j], max = (double)values->max[j];
         if (min == max) { /* osc_j = 0: the stored value is the answer */
@@ -19,7 +42,7 @@ double hop_certificate_answer(const hop_geometry *values, const double *numerato
         }
         double low = values->low[j], high = values->high[j];
         double q = numerator[j] / denominator;
-        double error = unknown + terms->osc * (high - low) + terms->dev * hop_max(high - q, q - low) +
+        double error = unknown + terms->osc * (high - low) + deviation(values, terms, tails, j, q) +
                        terms->weight * values->extent[j] + (terms->quotient + 2 * HOP_U64) * fabs(q);
         double exact = values->centre[j] + q * values->scale[j];
         double clipped = exact > min ? (exact < max ? exact : max) : min; /* NaN goes to min */
@@ -31,6 +54,17 @@ double hop_certificate_answer(const hop_geometry *values, const double *numerato
         worst = bound > worst ? bound : worst;
     }
     return worst;
+}
+
+double hop_certificate_expect(const hop_geometry *values, const hop_error_terms *terms)
+{
+    double expected = terms->dev * values->widest;
+    if (values->tails && terms->most > 0) {
+        size_t level = hop_tail_level(terms->dev / terms->most);
+        double rest = terms->most * values->tail_rest[level] * (terms->one_sided ? 1 : 2);
+        expected = hop_min(expected, terms->dev * values->tail_reach[level] + rest);
+    }
+    return expected + terms->weight * values->widest;
 }
 
 double hop_certificate_fallback(const hop_geometry *values, float *z)
@@ -108,4 +142,136 @@ bool hop_certificate_minimax(const hop_weighted *weighted, hop_truncation *out)
     double mean = 1 - low / (low < 0 ? D_low : out->D_high);
     out->E = hop_up(eps * mean * (1 + 0x1p-48) * D_low);
     return weighted->D > 0 && eps < 1 && isfinite(out->E) && D_low > 0 && isfinite(D_low);
+}
+
+/* P(t)'s mean and what is wrong with it: every computed D_k, and slack where the coefficients themselves are off. */
+static void sum_up(const hop_exponents *x, unsigned g, double slack, hop_bound *out)
+{
+    double D = 0, size = 0, error = 0;
+    for (unsigned k = 0; k <= g; k++) {
+        D += out->c[k] * x->D[k];
+        size += fabs(out->c[k] * x->D[k]);
+        error += fabs(out->c[k]) * x->D_error[k];
+    }
+    out->D = D;
+    out->error = hop_up(error + slack + 0x1p-47 * size);
+}
+
+static bool sound(const hop_bound *bound)
+{
+    return bound->D > bound->error && isfinite(bound->error) && isfinite(bound->E) && isfinite(bound->D_low) &&
+           bound->D_low > 0;
+}
+
+static void take(const hop_truncation *truncation, hop_bound *out)
+{
+    out->E = truncation->E;
+    out->D_low = truncation->D_low;
+    out->D_high = truncation->D_high;
+}
+
+static bool certify_taylor(const hop_exponents *x, unsigned g, double h, hop_bound *out)
+{
+    unsigned top = g % 2 ? g + 1 : g;
+    out->kind = HOP_CERTIFICATE_T;
+    for (unsigned k = 0; k <= g; k++)
+        out->c[k] = 1;
+    sum_up(x, g, 0, out);
+    hop_partial partial = {.g = g,
+                           .D = out->D,
+                           .D_error = out->error,
+                           .top = x->D[top],
+                           .top_error = x->D_error[top],
+                           .first = x->D[1],
+                           .first_error = x->D_error[1],
+                           .T = x->T,
+                           .T_abs = x->T_abs,
+                           .h = h};
+    hop_truncation truncation;
+    if (!hop_certificate_taylor(&partial, &truncation))
+        return false;
+    take(&truncation, out);
+    double most = h;
+    for (unsigned k = 1; k <= g + 1; k++)
+        most *= x->T_abs / (double)k;
+    out->most = most * (1 + 0x1p-45);
+    out->one_sided = g % 2;
+    return sound(out);
+}
+
+static bool certify_minimax(const hop_exponents *x, unsigned g, hop_bound *out)
+{
+    const double *c;
+    double eps = hop_minimax(g, x->T_abs, &c);
+    if (!isfinite(eps))
+        return false;
+    out->kind = HOP_CERTIFICATE_W;
+    for (unsigned k = 0; k <= g; k++)
+        out->c[k] = c[k];
+    sum_up(x, g, 0, out);
+    hop_weighted weighted = {
+        .eps = eps, .D = out->D, .D_error = out->error, .first = x->D[1], .first_error = x->D_error[1], .T = x->T};
+    hop_truncation truncation;
+    if (!hop_certificate_minimax(&weighted, &truncation))
+        return false;
+    take(&truncation, out);
+    /* e^t - t is convex: largest at an end */
+    double T = hop_max(x->T, 0), low = hop_max(x->T_low, 0);
+    out->most = eps * hop_max(exp(T) - T, exp(-low) + low) * (1 + 0x1p-45);
+    out->one_sided = false;
+    return sound(out);
+}
+
+/* mean e^t from a polynomial that misses it by e, 0 <= e or |e|, in the mean at most E. */
+static bool certify_polynomial(const hop_exponents *x, unsigned g, const hop_polynomial *polynomial, hop_bound *out)
+{
+    out->kind = HOP_CERTIFICATE_G;
+    for (unsigned k = 0; k <= g; k++)
+        out->c[k] = polynomial->c[k];
+    sum_up(x, g, polynomial->slack, out);
+    double jensen = exp(x->D[1] - x->D_error[1]) * (1 - 0x1p-50), E = polynomial->E;
+    double low = out->D - out->error - (polynomial->below ? 0 : E), high = hop_up(out->D + out->error + E);
+    out->D_low = hop_max(jensen, low - 0x1p-48 * (fabs(out->D) + out->error + E));
+    out->D_high = hop_min(high, exp(x->T) * (1 + 0x1p-50));
+    out->E = E;
+    out->most = polynomial->most;
+    out->one_sided = polynomial->below;
+    return sound(out);
+}
+
+/* What the bound will be proportional to, nearly. */
+static double ratio(const hop_bound *bound)
+{
+    return (bound->E + bound->error) / bound->D_low;
+}
+
+bool hop_certify(const hop_exponents *x, unsigned g, double h, double enough, unsigned only, hop_bound *out)
+{
+    bool any = (only & 1u << HOP_CERTIFICATE_T) && certify_taylor(x, g, h, out);
+    if (any && ratio(out) <= enough)
+        return true;
+    hop_bound other;
+    if ((only & 1u << HOP_CERTIFICATE_W) && certify_minimax(x, g, &other) && (!any || ratio(&other) < ratio(out))) {
+        *out = other;
+        any = true;
+    }
+    for (int fourth = 0; fourth < 2 && (only & 1u << HOP_CERTIFICATE_G); fourth++) {
+        hop_polynomial polynomial;
+        bool there = fourth ? g == 2 && hop_gauss_fourth(x, &polynomial) : hop_gauss(x, g, &polynomial);
+        if (there && certify_polynomial(x, g, &polynomial, &other) && (!any || ratio(&other) < ratio(out))) {
+            *out = other;
+            any = true;
+        }
+    }
+    return any;
+}
+
+hop_error_terms hop_bound_terms(const hop_bound *bound)
+{
+    double per_D = 1 / hop_down(bound->D_low), rounding = hop_up(bound->error * per_D);
+    return (hop_error_terms){.dev = hop_up(bound->E * per_D),
+                             .weight = rounding,
+                             .quotient = rounding,
+                             .most = hop_up(bound->most * per_D),
+                             .one_sided = bound->one_sided};
 }

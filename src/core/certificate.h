@@ -15,10 +15,17 @@
 #ifndef HOP_CERTIFICATE_H
 #define HOP_CERTIFICATE_H
 
+#include "core/gauss.h"
 #include "core/geometry.h"
 
 typedef struct hop_error_terms {
     double osc, dev, weight, quotient; /* >= 0; INFINITY: nothing is known, the cap alone holds */
+    /*
+     * Where dev = mean |e| / S is a mean: no single |e| / S is above most (0: nothing is known). The values' tails then
+     * say how far from q a mean of such weights can lie (docs/MATH.md, "Tails"). one_sided: no two e differ in sign.
+     */
+    double most;
+    bool one_sided;
 } hop_error_terms;
 
 /*
@@ -27,6 +34,9 @@ typedef struct hop_error_terms {
  */
 double hop_certificate_answer(const hop_geometry *values, const double *numerator, double denominator,
                               const hop_error_terms *terms, float *z);
+
+/* What hop_certificate_answer() will say where the answer is near the centre: an estimate, no bound. Cost: O(1). */
+double hop_certificate_expect(const hop_geometry *values, const hop_error_terms *terms);
 
 /* The answer when nothing is known: the centre of the values, its range as bound. z NULL: the bound only. */
 double hop_certificate_fallback(const hop_geometry *values, float *z);
@@ -58,6 +68,38 @@ typedef struct hop_truncation {
  * Certificate T for odd and even degrees. false: this degree has no bound (D <= 0, or E not finite, or D_low <= 0).
  */
 bool hop_certificate_taylor(const hop_partial *partial, hop_truncation *out);
+
+/* Which certificate an answer rests on. */
+typedef enum hop_certificate_kind {
+    HOP_CERTIFICATE_T,
+    HOP_CERTIFICATE_W,
+    HOP_CERTIFICATE_G,
+    HOP_CERTIFICATES
+} hop_certificate_kind;
+
+/*
+ * A degree's best polynomial in place of e^t, P(t) = sum_{k <= g} c_k t^k/k!, and what is proved of it. The answer is
+ * N/D with N_j = sum_k c_k mean w_j t^k/k!.
+ */
+typedef struct hop_bound {
+    hop_certificate_kind kind;
+    double c[HOP_DEGREE_MAX + 1];
+    double D;       /* sum_k c_k D_k */
+    double error;   /* of D against the polynomial's exact mean; of N_j, times extent_j. Below D */
+    double E, most; /* E / D_low >= mean |e^t - p(t)| / mean e^t; most / D_low likewise of the largest; 0: unknown */
+    bool one_sided; /* no two of e^t - p(t) differ in sign */
+    double D_low, D_high; /* enclose mean e^t; D_low > 0 */
+} hop_bound;
+
+/*
+ * The certificate of degree g. T is tried first, and W and G only where T leaves E / D_low above enough (0: always).
+ * only: a mask of 1 << kind, ~0u for all.
+ * false: this degree has no bound. The same numbers give the same bound. Cost: T a few flops and one exp, G some 300.
+ */
+bool hop_certify(const hop_exponents *x, unsigned g, double h, double enough, unsigned only, hop_bound *out);
+
+/* The terms of an answer by such a bound. */
+hop_error_terms hop_bound_terms(const hop_bound *bound);
 
 /* What is known where |p(t) - e^t| <= eps (e^t - t) for every exponent (minimax.h). */
 typedef struct hop_weighted {

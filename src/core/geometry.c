@@ -5,16 +5,35 @@
 #include "core/geometry.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "core/alloc.h"
 #include "core/rounding.h"
 #include "core/status.h"
 
-enum { ARRAYS_F64 = 6 };
+enum {
+    ARRAYS_F64 = 6,
+    BINS = 256, /* of a coordinate's histogram */
+    TILE = 64,  /* coordinates counted at a time */
+    TAIL_ROWS_LEAST = 64,
+    TAIL_COORDINATES_MOST = 8192
+};
 
-size_t hop_geometry_bytes(size_t n)
+static size_t tail_count(size_t n_rows, size_t n)
 {
-    return n * (ARRAYS_F64 * sizeof(double) + 2 * sizeof(float));
+    return n_rows < TAIL_ROWS_LEAST || n_rows > UINT32_MAX || n > TAIL_COORDINATES_MOST ? 0 : n * HOP_TAIL_LEVELS;
+}
+
+/* One block: the arrays of doubles, the tails, the floats. */
+static size_t coordinate_bytes(size_t n_rows, size_t n)
+{
+    size_t tails = tail_count(n_rows, n) ? HOP_TAIL_LEVELS * sizeof(hop_tail) : 0;
+    return ARRAYS_F64 * sizeof(double) + tails + 2 * sizeof(float);
+}
+
+size_t hop_geometry_bytes(size_t n_rows, size_t n)
+{
+    return n * coordinate_bytes(n_rows, n);
 }
 
 void hop_geometry_fini(hop_geometry *geometry)
@@ -129,6 +148,69 @@ static void measure_radius(hop_geometry *g, const float *rows, size_t n_rows)
     g->radius = sqrt(largest_square) * (1 + hop_gamma(n + 8, HOP_U64)) * (1 + 0x1p-48);
 }
 
+/*
+ * One coordinate's tails from its histogram. A row is counted in the bin that f64 puts it in: off by less than 2^-30 of
+ * a bin, which each mean carries. Within a bin every row counts as if it lay at the far edge.
+ */
+static void find_tails(hop_geometry *g, size_t l, size_t n_rows, const uint32_t *count)
+{
+    double low = g->low[l], width = (g->high[l] - low) / BINS, M = (double)n_rows, least = 0x1p-30 * width;
+    uint64_t above = 0, below = 0;    /* rows in the bins beyond the edges */
+    double excess = 0, shortfall = 0; /* sum over them of whole bins from the edge to their far edge */
+    size_t upper = BINS, lower = 0;   /* edges: bins upper.. are above, bins ..lower - 1 below */
+    for (size_t k = HOP_TAIL_LEVELS; k-- > 0;) {
+        double most = ldexp(M, -(int)k - 1);
+        while (upper > 0 && (double)(above + count[upper - 1]) <= most) {
+            above += count[--upper];
+            excess += (double)above;
+        }
+        while (lower < BINS && (double)(below + count[lower]) <= most) {
+            below += count[lower++];
+            shortfall += (double)below;
+        }
+        g->tails[k * g->n + l] = (hop_tail){.upper = low + (double)upper * width,
+                                            .above = hop_up(excess / M * width + least),
+                                            .lower = low + (double)lower * width,
+                                            .below = hop_up(shortfall / M * width + least)};
+        const hop_tail *tail = &g->tails[k * g->n + l];
+        g->tail_reach[k] = hop_max(g->tail_reach[k], g->scale[l] * hop_max(tail->upper, -tail->lower));
+        g->tail_rest[k] = hop_max(g->tail_rest[k], g->scale[l] * hop_max(tail->above, tail->below));
+    }
+}
+
+static hop_status measure_tails(hop_geometry *g, const float *rows, size_t n_rows, hop_error *error)
+{
+    uint32_t *count = hop_array_new(TILE, BINS, sizeof *count);
+    if (!count)
+        return hop_fail(error, HOP_E_NOMEM, "no memory for the tails of %zu coordinates", g->n);
+    for (size_t from = 0; from < g->n; from += TILE) {
+        size_t n = g->n - from < TILE ? g->n - from : TILE;
+        double per_bin[TILE];
+        for (size_t l = 0; l < n; l++)
+            per_bin[l] = g->extent[from + l] > 0 ? BINS / (g->high[from + l] - g->low[from + l]) : 0;
+        memset(count, 0, TILE * BINS * sizeof *count);
+        for (size_t i = 0; i < n_rows; i++) {
+            const float *row = rows + i * g->n;
+            for (size_t l = 0; l < n; l++) {
+                double at = (hop_geometry_scaled(g, row, from + l) - g->low[from + l]) * per_bin[l];
+                size_t bin = at > 0 ? (size_t)at : 0;
+                count[l * BINS + (bin < BINS ? bin : BINS - 1)]++;
+            }
+        }
+        for (size_t l = 0; l < n; l++)
+            find_tails(g, from + l, n_rows, count + l * BINS);
+    }
+    hop_aligned_free(count);
+    return HOP_OK;
+}
+
+size_t hop_tail_level(double fraction)
+{
+    int e = 0;
+    frexp(fraction * 1.4142, &e); /* level k is nearest for fractions about 2^-(k+1) */
+    return e > 0 ? 0 : -e < HOP_TAIL_LEVELS ? (size_t)-e : HOP_TAIL_LEVELS - 1;
+}
+
 hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows, size_t n, hop_error *error)
 {
     return hop_geometry_init_like(out, rows, n_rows, n, NULL, error);
@@ -138,7 +220,8 @@ hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n
                                   const hop_geometry *like, hop_error *error)
 {
     hop_geometry g = {.n = n};
-    double *numbers = hop_array_new(n, ARRAYS_F64 * sizeof(double) + 2 * sizeof(float), 1);
+    size_t tails = tail_count(n_rows, n);
+    double *numbers = hop_array_new(n, coordinate_bytes(n_rows, n), 1);
     if (!numbers)
         return hop_fail(error, HOP_E_NOMEM, "no memory for the geometry of %zu coordinates", n);
     g.block = numbers;
@@ -148,7 +231,8 @@ hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n
     g.low = numbers + 3 * n;
     g.high = numbers + 4 * n;
     g.extent = numbers + 5 * n;
-    g.min = (float *)(numbers + ARRAYS_F64 * n);
+    g.tails = tails ? (hop_tail *)(numbers + ARRAYS_F64 * n) : NULL;
+    g.min = (float *)(numbers + ARRAYS_F64 * n + tails * sizeof(hop_tail) / sizeof(double));
     g.max = g.min + n;
 
     hop_status status = measure_rows(&g, rows, n_rows, error);
@@ -168,6 +252,13 @@ hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n
         enclose_coordinate(&g, l);
     }
     measure_radius(&g, rows, n_rows);
+    if (g.tails) {
+        status = measure_tails(&g, rows, n_rows, error);
+        if (status != HOP_OK) {
+            hop_geometry_fini(&g);
+            return status;
+        }
+    }
     *out = g;
     return HOP_OK;
 }

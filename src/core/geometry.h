@@ -14,6 +14,16 @@
 #define HOP_EXTENT_MIN 0.125
 #define HOP_EXTENT_MAX 4.0
 
+enum { HOP_TAIL_LEVELS = 12 };
+
+/*
+ * How the rows thin out at the ends of one coordinate, in u: above >= mean max(u - upper, 0) over the rows, and
+ * below >= mean max(lower - u, 0). Level k has about 2^-(k+1) of the rows beyond each threshold.
+ */
+typedef struct hop_tail {
+    double upper, above, lower, below;
+} hop_tail;
+
 typedef struct hop_geometry {
     size_t n;                    /* coordinates: d for keys, p for values */
     double *centre;              /* f64 mean of the rows as computed at build; fixed from then on */
@@ -24,12 +34,15 @@ typedef struct hop_geometry {
     double max_abs, max_l2;      /* of the stored rows, as measured (not outward) */
     double range;                /* largest max - min */
     double widest;               /* >= max_l scale[l] extent[l] */
+    hop_tail *tails;             /* HOP_TAIL_LEVELS x n; NULL: too few rows, or too many coordinates */
+    /* Of each level, over all coordinates, in the rows' unit: the farthest threshold, and the most above or below. */
+    double tail_reach[HOP_TAIL_LEVELS], tail_rest[HOP_TAIL_LEVELS];
     void *block;
 } hop_geometry;
 
 /*
  * Measure n_rows x n f32 rows. Errors: HOP_E_DOMAIN naming row and column of a number that is not finite,
- * HOP_E_NOMEM. Cost: three passes.
+ * HOP_E_NOMEM. Cost: four passes.
  */
 HOP_WARN_UNUSED hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
                                              hop_error *error);
@@ -41,7 +54,10 @@ HOP_WARN_UNUSED hop_status hop_geometry_init(hop_geometry *out, const float *row
 HOP_WARN_UNUSED hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
                                                   const hop_geometry *like, hop_error *error);
 void hop_geometry_fini(hop_geometry *geometry);
-size_t hop_geometry_bytes(size_t n);
+size_t hop_geometry_bytes(size_t n_rows, size_t n);
+
+/* The level whose share of rows beyond its thresholds is nearest to fraction. */
+size_t hop_tail_level(double fraction);
 
 /* u of one row: u[l] = (row[l] - centre[l]) 2^-e, each with relative error 2^-53. */
 static inline double hop_geometry_scaled(const hop_geometry *geometry, const float *row, size_t l)

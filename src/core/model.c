@@ -28,8 +28,8 @@ size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, h
         (similarity != HOP_DOT && !hop_array_bytes(M, d, sizeof(float), &keys)))
         return 0;
     /* Keys, values; a cosine's mean and scratch, and the geometry of the memories as given while it is made. */
-    size_t cosine = similarity == HOP_DOT ? 0 : hop_geometry_bytes(d) + 2 * d * sizeof(double);
-    size_t small = sizeof(hop_model) + hop_geometry_bytes(d) + hop_geometry_bytes(values) + cosine + 1024;
+    size_t cosine = similarity == HOP_DOT ? 0 : hop_geometry_bytes(M, d) + 2 * d * sizeof(double);
+    size_t small = sizeof(hop_model) + hop_geometry_bytes(M, d) + hop_geometry_bytes(M, values) + cosine + 1024;
     return hop_add_size(pack, keys, &bytes) && hop_add_size(bytes, small, &bytes) ? bytes : 0;
 }
 

@@ -9,6 +9,7 @@
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "core/costs.h"
+#include "core/fourth.h"
 #include "core/moment_sums.h"
 #include "core/plan.h"
 #include "core/status.h"
@@ -42,16 +43,20 @@ size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree)
     return bytes;
 }
 
-size_t hop_features_build_bytes(const hop_model *model, unsigned max_degree, size_t width)
+size_t hop_features_bytes_with(const hop_model *model, unsigned max_degree, size_t sums_bytes)
 {
     size_t kept = hop_features_bytes_estimate(model, max_degree);
     if (kept == SIZE_MAX)
         return SIZE_MAX;
-    /* Besides the maps: what summing takes, the order of monomials, factorials. */
-    size_t sums = hop_moment_sums_bytes(model, model->M, max_degree, width), bytes;
     size_t order = ((size_t)max_degree + 3) * 2 * (model->d + 2) * sizeof(size_t);
     size_t factorials = (size_t)hop_rank(model->d, max_degree + 1) * (sizeof(double) + 1);
-    return hop_add_size(kept, order + factorials, &bytes) && hop_add_size(bytes, sums, &bytes) ? bytes : SIZE_MAX;
+    size_t fourth = hop_fourth_bytes(model->d, max_degree), most = sums_bytes > fourth ? sums_bytes : fourth, bytes;
+    return hop_add_size(kept, order + factorials, &bytes) && hop_add_size(bytes, most, &bytes) ? bytes : SIZE_MAX;
+}
+
+size_t hop_features_build_bytes(const hop_model *model, unsigned max_degree, size_t width)
+{
+    return hop_features_bytes_with(model, max_degree, hop_moment_sums_bytes(model, model->M, max_degree, width));
 }
 
 size_t hop_features_bytes(const hop_features *features)
@@ -188,6 +193,7 @@ hop_status hop_features_build(const hop_model *model, unsigned max_degree, const
     /* / M, / alpha! and alpha!'s own */
     features->term_roundings = hop_moment_sums_roundings(model, model->M, max_degree) + max_degree + 4;
     features->build_roundings = features->term_roundings;
+    features->fourth = hop_fourth_factor(features);
     if (progress)
         atomic_store_explicit(&progress->permille, 1000, memory_order_relaxed);
     *out = features;

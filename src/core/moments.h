@@ -25,6 +25,7 @@ struct hop_features {
     double *a;              /* r(d, g_max + 1), graded, then HOP_SWEEP_PAD zeros */
     float *a_f32;           /* the same rounded to f32; NULL: some are above 1, and f32 sums might overflow */
     double *A;              /* r(d, g_max) x p, or NULL: values are the keys */
+    double fourth;          /* K of fourth.h: mean t^4 <= K 3 (mean t^2)^2; INFINITY: unknown */
     double build_roundings; /* every coefficient's relative roundings, against mean |u^alpha| / alpha! */
 
     /* What changes left behind (moments_update.c) */
@@ -37,6 +38,12 @@ struct hop_features {
 /* Maps without content: every coefficient 0. Owned by the caller. Errors: HOP_E_LIMIT, HOP_E_NOMEM. */
 HOP_WARN_UNUSED hop_status hop_features_new(const hop_model *model, unsigned max_degree, hop_features **out,
                                             hop_error *error);
+
+/*
+ * Bytes of maps and of what making them holds besides: what summing takes or, later, the bound of the fourth moments,
+ * the order of monomials, factorials. SIZE_MAX: overflow.
+ */
+size_t hop_features_bytes_with(const hop_model *model, unsigned max_degree, size_t sums_bytes);
 
 /* Fills a_f32 from a where f32 sums cannot overflow. Errors: HOP_E_NOMEM. */
 HOP_WARN_UNUSED hop_status hop_features_narrow(hop_features *features, hop_error *error);

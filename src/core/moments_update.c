@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/fourth.h"
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "core/moment_sums.h"
@@ -161,17 +162,11 @@ size_t hop_features_update_bytes(const hop_features *features, const hop_model *
     unsigned g = features->g_max;
     if (n_removed > base->M || base->M - n_removed > model->M)
         return SIZE_MAX;
-    size_t n_added = model->M - (base->M - n_removed), bytes = hop_features_build_bytes(model, g, width);
-    size_t whole = hop_moment_sums_bytes(model, model->M, g, width);
+    size_t n_added = model->M - (base->M - n_removed);
     size_t added = hop_moment_sums_bytes(model, n_added, g, width);
     size_t removed = hop_moment_sums_bytes(base, n_removed, g, width);
-    size_t gone = hop_features_bytes_estimate(model, g);
-    if (bytes == SIZE_MAX || added == SIZE_MAX || removed == SIZE_MAX || gone == SIZE_MAX)
-        return SIZE_MAX;
-    bytes -= whole;
-    return hop_add_size(bytes, gone, &bytes) && hop_add_size(bytes, added > removed ? added : removed, &bytes)
-               ? bytes
-               : SIZE_MAX;
+    size_t bytes = hop_features_bytes_with(model, g, added > removed ? added : removed);
+    return hop_add_size(bytes, hop_features_bytes_estimate(model, g), &bytes) ? bytes : SIZE_MAX;
 }
 
 hop_status hop_features_update(const hop_features *features, const hop_model *base, const hop_model *model,
@@ -200,6 +195,8 @@ hop_status hop_features_update(const hop_features *features, const hop_model *ba
         status = sum_change(features, &change, executor, progress, changed, gone, error);
     if (status == HOP_OK)
         status = hop_features_narrow(changed, error);
+    if (status == HOP_OK) /* proved from errors against the moments that are there, not those that went */
+        changed->fourth = changed->removed > 0 ? (double)INFINITY : hop_fourth_factor(changed);
     hop_features_free(gone);
     if (status != HOP_OK) {
         hop_features_free(changed);

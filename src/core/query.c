@@ -66,7 +66,8 @@ hop_status hop_query_prepare(const hop_model *model, double beta, size_t row, co
     out->roundings = transform + 2;
     out->s = hop_min(ball, box); /* ball is NaN where all keys agree and beta |x| overflows */
     out->T = hop_min(ball, up + relative * box);
-    out->T_abs = hop_min(ball, hop_max(up, down) + relative * box);
+    out->T_low = hop_min(ball, down + relative * box);
+    out->T_abs = hop_max(out->T, out->T_low);
     out->base = beta * base;
     out->base_error = hop_up(beta * base_abs * relative);
     out->half_square = square / 2;

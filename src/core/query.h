@@ -14,7 +14,7 @@ typedef struct hop_query {
     const double *xi; /* d; xi_l is the exact one times (1 + e)^roundings, |e| <= 2^-53 */
     double roundings;
     double s;                              /* >= sum_l |u_mu,l xi_l| for every memory */
-    double T, T_abs;                       /* >= max_mu t_mu, >= max_mu |t_mu| */
+    double T, T_low, T_abs;                /* >= max_mu t_mu, max_mu -t_mu, max_mu |t_mu| */
     double base, base_error;               /* beta <c, x'> */
     double half_square, half_square_error; /* |x'|^2 / 2 */
     bool usable;                           /* every number above is finite */

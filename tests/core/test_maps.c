@@ -58,7 +58,10 @@ START_TEST(degrees_grow_with_the_demand)
 }
 END_TEST
 
-/* The maps of degree 4 are a prefix of those of degree 7: a row answered at degree <= 4 is the same from both. */
+/*
+ * The maps of degree 4 are a prefix of those of degree 7: a row answered at degree <= 4 is the same from both, within
+ * the bounds (a polynomial may differ: which one is chosen depends on where the maps end).
+ */
 static void prefix_case(size_t p)
 {
     enum { M = 150, d = 4, L = 12 };
@@ -81,7 +84,7 @@ static void prefix_case(size_t p)
             ck_assert_int_eq(low.answer.degree[q], high.answer.degree[q]);
             for (size_t j = 0; j < width; j++)
                 ck_assert_double_le(fabs((double)low.answer.z[q * width + j] - (double)high.answer.z[q * width + j]),
-                                    1e-6);
+                                    low.answer.error_bound[q] + high.answer.error_bound[q]);
         }
     }
     ck_assert_uint_gt(compared, L);
@@ -217,7 +220,7 @@ START_TEST(certificate_w_saves_degrees)
     ck_assert(hop_query_prepare(engine.model, 1, 0, x, xi, &query, NULL) == HOP_OK);
     hop_al_row row = {.query = &query, .z = z, .max_error = 1e-2, .degree_cap = G};
     hop_al_run(engine.model, features, &row, 1, workspace);
-    ck_assert(row.met && row.minimax);
+    ck_assert(row.met && row.kind != HOP_CERTIFICATE_T);
     ck_assert_int_lt(row.degree, G);
     ck_assert(test_engine_truth(&engine, 1, x));
     ck_assert(oracle_distance(engine.truth, z) <= (long double)row.bound);

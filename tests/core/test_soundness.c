@@ -307,9 +307,9 @@ static void check_form_row(set_trial *trial, hop_form form, size_t q, const hop_
     long double error = oracle_distance(truth, row->z);
     if (!(error <= (long double)row->bound) || row->degree > (int)trial->max_degree)
         complain(trial, NULL, (int64_t)q, "UNSOUND %s: bound=%.17g < true error=%.20Lg (beta %.17g, degree %d, %c)",
-                 way_words[WAY_FORMS + form], row->bound, error, trial->beta, row->degree, row->minimax ? 'W' : 'T');
+                 way_words[WAY_FORMS + form], row->bound, error, trial->beta, row->degree, "TWG"[row->kind]);
     count(WAY_FORMS + (int)form, error, row->bound);
-    if (row->minimax)
+    if (row->kind == HOP_CERTIFICATE_W)
         count(WAY_MINIMAX, error, row->bound);
     double middle = (row->log_D_low + row->log_D_high) / 2 + log((double)trial->set->M);
     double slack = 16 * 0x1p-53 * (1 + fabs(query->base) + fabs(middle));
@@ -318,7 +318,7 @@ static void check_form_row(set_trial *trial, hop_form form, size_t q, const hop_
     if (isfinite(lse) && !(oracle_lse_distance(truth, lse) <= (long double)(width / trial->beta * (1 + 0x1p-40))))
         complain(trial, NULL, (int64_t)q, "UNSOUND %s: log D in [%.17g, %.17g] (beta %.17g, degree %d, %c)",
                  way_words[WAY_FORMS + form], row->log_D_low, row->log_D_high, trial->beta, row->degree,
-                 row->minimax ? 'W' : 'T');
+                 "TWG"[row->kind]);
 }
 
 /* Every form and precision of the almost-linear retriever, whether or not it would have been chosen. */
