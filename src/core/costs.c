@@ -14,11 +14,11 @@
 #include "core/status.h"
 
 /* A pass over no more than this many bytes finds them in a cache. */
-#define CACHED_BYTES (4.0 * 1048576)
+#define CACHED_BYTES (8.0 * 1048576)
 
 /*
- * Between a group whose numbers fill NEAR_BYTES, which the nearest caches hold, and one of FAR_BYTES, which they do not,
- * their costs go over into each other with the logarithm of the number.
+ * Between a group whose numbers fill NEAR_BYTES, which the nearest caches hold, and one of FAR_BYTES, which they do
+ * not, their costs go over into each other with the logarithm of the number.
  */
 #define NEAR_BYTES (64.0 * 1024)
 #define FAR_BYTES (1536.0 * 1024)
@@ -39,6 +39,7 @@ static const char *const words[HOP_COSTS] = {
     [HOP_COST_F64_PASS_NUMBER] = "f64_pass_number",
     [HOP_COST_SCORE] = "score",
     [HOP_COST_DEGREE] = "degree",
+    [HOP_COST_VARIABLE] = "variable",
     [HOP_COST_LANES_F32_COEFFICIENT] = "lanes_f32_coefficient",
     [HOP_COST_LANES_F32_MONOMIAL] = "lanes_f32_monomial",
     [HOP_COST_LANES_F32_FAR_COEFFICIENT] = "lanes_f32_far_coefficient",
@@ -66,136 +67,140 @@ static const struct {
     hop_costs costs;
 } built_in[] = {
     {"reference",
-     {{[HOP_COST_ROW] = 1.6e-7,
-       [HOP_COST_NUMBER] = 4e-9,
-       [HOP_COST_PAIR] = 9.8e-10,
-       [HOP_COST_MADD] = 6.7e-10,
+     {{[HOP_COST_ROW] = 1.6e-8,
+       [HOP_COST_NUMBER] = 6.2e-9,
+       [HOP_COST_PAIR] = 1.6e-9,
+       [HOP_COST_MADD] = 8.3e-10,
        [HOP_COST_PASS_PAIR] = 1e-10,
        [HOP_COST_PASS_NUMBER] = 1e-11,
        [HOP_COST_STREAM] = 8e-11,
-       [HOP_COST_SHIFT] = 4.9e-10,
-       [HOP_COST_F64_PAIR] = 1.9e-9,
-       [HOP_COST_F64_MADD] = 4.4e-10,
-       [HOP_COST_F64_PASS_NUMBER] = 3.9e-10,
-       [HOP_COST_SCORE] = 3.5e-9,
-       [HOP_COST_DEGREE] = 2.1e-8,
-       [HOP_COST_LANES_F32_COEFFICIENT] = 4.2e-9,
-       [HOP_COST_LANES_F32_MONOMIAL] = 9.3e-9,
-       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 3.7e-9,
-       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 1.8e-8,
+       [HOP_COST_SHIFT] = 6.1e-10,
+       [HOP_COST_F64_PAIR] = 8e-9,
+       [HOP_COST_F64_MADD] = 7.3e-10,
+       [HOP_COST_F64_PASS_NUMBER] = 8.4e-12,
+       [HOP_COST_SCORE] = 6e-9,
+       [HOP_COST_DEGREE] = 1.8e-8,
+       [HOP_COST_VARIABLE] = 5.5e-9,
+       [HOP_COST_LANES_F32_COEFFICIENT] = 3.7e-9,
+       [HOP_COST_LANES_F32_MONOMIAL] = 9.5e-9,
+       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 3.6e-9,
+       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 1.4e-8,
        [HOP_COST_LANES_F64_COEFFICIENT] = 1.1e-9,
-       [HOP_COST_LANES_F64_MONOMIAL] = 1.3e-8,
-       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 4.3e-9,
-       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 5.9e-9,
-       [HOP_COST_ONE_F32_COEFFICIENT] = 9.7e-10,
-       [HOP_COST_ONE_F32_MONOMIAL] = 2.6e-9,
-       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 7.2e-10,
-       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 4.5e-9,
-       [HOP_COST_ONE_F64_COEFFICIENT] = 3e-10,
-       [HOP_COST_ONE_F64_MONOMIAL] = 6.3e-9,
-       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 1.2e-9,
-       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 2.2e-9,
+       [HOP_COST_LANES_F64_MONOMIAL] = 1.2e-8,
+       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 4.2e-9,
+       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 5.4e-9,
+       [HOP_COST_ONE_F32_COEFFICIENT] = 7.7e-10,
+       [HOP_COST_ONE_F32_MONOMIAL] = 2.3e-9,
+       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 1e-9,
+       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 3.2e-9,
+       [HOP_COST_ONE_F64_COEFFICIENT] = 3.3e-10,
+       [HOP_COST_ONE_F64_MONOMIAL] = 4.6e-9,
+       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 1.1e-9,
+       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 2.3e-9,
        [HOP_COST_PRODUCT] = 1e-11,
-       [HOP_COST_PRODUCT_PASS] = 5e-11,
+       [HOP_COST_PRODUCT_PASS] = 3e-11,
        [HOP_COST_BUILD] = 7e-10}}},
     {"neon",
-     {{[HOP_COST_ROW] = 8.5e-8,
-       [HOP_COST_NUMBER] = 4.5e-9,
-       [HOP_COST_PAIR] = 4.8e-10,
-       [HOP_COST_MADD] = 3.4e-11,
+     {{[HOP_COST_ROW] = 1.7e-8,
+       [HOP_COST_NUMBER] = 5.2e-9,
+       [HOP_COST_PAIR] = 6.4e-10,
+       [HOP_COST_MADD] = 2.4e-11,
        [HOP_COST_PASS_PAIR] = 1e-10,
-       [HOP_COST_PASS_NUMBER] = 3.5e-11,
+       [HOP_COST_PASS_NUMBER] = 7e-11,
        [HOP_COST_STREAM] = 8e-11,
-       [HOP_COST_SHIFT] = 5.4e-11,
+       [HOP_COST_SHIFT] = 4.4e-11,
        [HOP_COST_F64_PAIR] = 1.5e-9,
        [HOP_COST_F64_MADD] = 7.6e-11,
-       [HOP_COST_F64_PASS_NUMBER] = 4.9e-10,
-       [HOP_COST_SCORE] = 4e-9,
-       [HOP_COST_DEGREE] = 7.2e-8,
-       [HOP_COST_LANES_F32_COEFFICIENT] = 7e-10,
-       [HOP_COST_LANES_F32_MONOMIAL] = 1.6e-9,
-       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 3e-10,
-       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 3.6e-9,
-       [HOP_COST_LANES_F64_COEFFICIENT] = 1.9e-10,
-       [HOP_COST_LANES_F64_MONOMIAL] = 2.6e-9,
-       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 7.6e-10,
-       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 1.9e-9,
-       [HOP_COST_ONE_F32_COEFFICIENT] = 7e-11,
-       [HOP_COST_ONE_F32_MONOMIAL] = 6.6e-10,
-       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 6.3e-11,
-       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 3.4e-10,
-       [HOP_COST_ONE_F64_COEFFICIENT] = 8.7e-11,
-       [HOP_COST_ONE_F64_MONOMIAL] = 1.1e-9,
-       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 2e-10,
-       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 4.9e-10,
-       [HOP_COST_PRODUCT] = 2.5e-11,
-       [HOP_COST_PRODUCT_PASS] = 5e-11,
-       [HOP_COST_BUILD] = 1.2e-10}}},
-    {"avx2",
-     {{[HOP_COST_ROW] = 8.5e-8,
-       [HOP_COST_NUMBER] = 4.5e-9,
-       [HOP_COST_PAIR] = 2.4e-10,
-       [HOP_COST_MADD] = 1.7e-11,
-       [HOP_COST_PASS_PAIR] = 1e-10,
-       [HOP_COST_PASS_NUMBER] = 3.5e-11,
-       [HOP_COST_STREAM] = 8e-11,
-       [HOP_COST_SHIFT] = 2.7e-11,
-       [HOP_COST_F64_PAIR] = 7.6e-10,
-       [HOP_COST_F64_MADD] = 3.8e-11,
-       [HOP_COST_F64_PASS_NUMBER] = 4.9e-10,
-       [HOP_COST_SCORE] = 4e-9,
-       [HOP_COST_DEGREE] = 7.2e-8,
-       [HOP_COST_LANES_F32_COEFFICIENT] = 3.5e-10,
-       [HOP_COST_LANES_F32_MONOMIAL] = 1.6e-9,
-       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 1.5e-10,
-       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 3.6e-9,
-       [HOP_COST_LANES_F64_COEFFICIENT] = 9.5e-11,
-       [HOP_COST_LANES_F64_MONOMIAL] = 2.6e-9,
-       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 3.8e-10,
-       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 1.9e-9,
-       [HOP_COST_ONE_F32_COEFFICIENT] = 7e-11,
-       [HOP_COST_ONE_F32_MONOMIAL] = 6.6e-10,
-       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 6.3e-11,
-       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 3.4e-10,
-       [HOP_COST_ONE_F64_COEFFICIENT] = 8.7e-11,
-       [HOP_COST_ONE_F64_MONOMIAL] = 1.1e-9,
-       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 2e-10,
-       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 4.9e-10,
-       [HOP_COST_PRODUCT] = 2.5e-11,
-       [HOP_COST_PRODUCT_PASS] = 5e-11,
-       [HOP_COST_BUILD] = 6e-11}}},
-    {"avx512",
-     {{[HOP_COST_ROW] = 9.3e-8,
-       [HOP_COST_NUMBER] = 4.5e-9,
-       [HOP_COST_PAIR] = 1.9e-10,
-       [HOP_COST_MADD] = 1e-11,
-       [HOP_COST_PASS_PAIR] = 2.8e-10,
-       [HOP_COST_PASS_NUMBER] = 1.8e-11,
-       [HOP_COST_STREAM] = 8e-11,
-       [HOP_COST_SHIFT] = 1.4e-11,
-       [HOP_COST_F64_PAIR] = 2.8e-10,
-       [HOP_COST_F64_MADD] = 2.3e-11,
-       [HOP_COST_F64_PASS_NUMBER] = 5.4e-10,
+       [HOP_COST_F64_PASS_NUMBER] = 4.4e-10,
        [HOP_COST_SCORE] = 4.4e-9,
        [HOP_COST_DEGREE] = 7.8e-8,
-       [HOP_COST_LANES_F32_COEFFICIENT] = 2.7e-10,
-       [HOP_COST_LANES_F32_MONOMIAL] = 2.4e-9,
-       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 2.4e-10,
-       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 5e-9,
-       [HOP_COST_LANES_F64_COEFFICIENT] = 9.7e-11,
-       [HOP_COST_LANES_F64_MONOMIAL] = 2.6e-9,
-       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 3.9e-10,
-       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 3.8e-9,
-       [HOP_COST_ONE_F32_COEFFICIENT] = 5.8e-11,
+       [HOP_COST_VARIABLE] = 5e-9,
+       [HOP_COST_LANES_F32_COEFFICIENT] = 1.2e-9,
+       [HOP_COST_LANES_F32_MONOMIAL] = 5.2e-11,
+       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 3.6e-10,
+       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 2e-9,
+       [HOP_COST_LANES_F64_COEFFICIENT] = 8.6e-10,
+       [HOP_COST_LANES_F64_MONOMIAL] = 4.8e-10,
+       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 5.8e-10,
+       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 1.5e-9,
+       [HOP_COST_ONE_F32_COEFFICIENT] = 3.2e-11,
        [HOP_COST_ONE_F32_MONOMIAL] = 5.7e-10,
-       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 8.8e-11,
-       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 2.5e-10,
-       [HOP_COST_ONE_F64_COEFFICIENT] = 8.5e-11,
-       [HOP_COST_ONE_F64_MONOMIAL] = 8e-10,
+       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 1.3e-10,
+       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 3.7e-10,
+       [HOP_COST_ONE_F64_COEFFICIENT] = 5.8e-11,
+       [HOP_COST_ONE_F64_MONOMIAL] = 1e-9,
+       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 2.3e-10,
+       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 5e-10,
+       [HOP_COST_PRODUCT] = 2.7e-11,
+       [HOP_COST_PRODUCT_PASS] = 4.7e-11,
+       [HOP_COST_BUILD] = 1.2e-10}}},
+    {"avx2",
+     {{[HOP_COST_ROW] = 1.7e-8,
+       [HOP_COST_NUMBER] = 5.2e-9,
+       [HOP_COST_PAIR] = 3.2e-10,
+       [HOP_COST_MADD] = 1.2e-11,
+       [HOP_COST_PASS_PAIR] = 1e-10,
+       [HOP_COST_PASS_NUMBER] = 7e-11,
+       [HOP_COST_STREAM] = 8e-11,
+       [HOP_COST_SHIFT] = 2.2e-11,
+       [HOP_COST_F64_PAIR] = 7.7e-10,
+       [HOP_COST_F64_MADD] = 3.8e-11,
+       [HOP_COST_F64_PASS_NUMBER] = 4.4e-10,
+       [HOP_COST_SCORE] = 4.4e-9,
+       [HOP_COST_DEGREE] = 7.8e-8,
+       [HOP_COST_VARIABLE] = 5e-9,
+       [HOP_COST_LANES_F32_COEFFICIENT] = 6e-10,
+       [HOP_COST_LANES_F32_MONOMIAL] = 5.2e-11,
+       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 1.8e-10,
+       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 2e-9,
+       [HOP_COST_LANES_F64_COEFFICIENT] = 4.3e-10,
+       [HOP_COST_LANES_F64_MONOMIAL] = 4.8e-10,
+       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 2.9e-10,
+       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 1.5e-9,
+       [HOP_COST_ONE_F32_COEFFICIENT] = 3.2e-11,
+       [HOP_COST_ONE_F32_MONOMIAL] = 5.7e-10,
+       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 1.3e-10,
+       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 3.7e-10,
+       [HOP_COST_ONE_F64_COEFFICIENT] = 5.8e-11,
+       [HOP_COST_ONE_F64_MONOMIAL] = 1e-9,
+       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 2.3e-10,
+       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 5e-10,
+       [HOP_COST_PRODUCT] = 2.7e-11,
+       [HOP_COST_PRODUCT_PASS] = 4.7e-11,
+       [HOP_COST_BUILD] = 6e-11}}},
+    {"avx512",
+     {{[HOP_COST_ROW] = 5.4e-8,
+       [HOP_COST_NUMBER] = 5.4e-9,
+       [HOP_COST_PAIR] = 2.6e-10,
+       [HOP_COST_MADD] = 6.2e-12,
+       [HOP_COST_PASS_PAIR] = 1.5e-10,
+       [HOP_COST_PASS_NUMBER] = 4.7e-11,
+       [HOP_COST_STREAM] = 8e-11,
+       [HOP_COST_SHIFT] = 1.1e-11,
+       [HOP_COST_F64_PAIR] = 4.5e-10,
+       [HOP_COST_F64_MADD] = 2.6e-11,
+       [HOP_COST_F64_PASS_NUMBER] = 4.6e-10,
+       [HOP_COST_SCORE] = 5.2e-9,
+       [HOP_COST_DEGREE] = 7.3e-8,
+       [HOP_COST_VARIABLE] = 5e-9,
+       [HOP_COST_LANES_F32_COEFFICIENT] = 7.9e-10,
+       [HOP_COST_LANES_F32_MONOMIAL] = 3.9e-10,
+       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 1.8e-10,
+       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 3.8e-9,
+       [HOP_COST_LANES_F64_COEFFICIENT] = 2.5e-10,
+       [HOP_COST_LANES_F64_MONOMIAL] = 1.8e-9,
+       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 3.4e-10,
+       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 3.2e-9,
+       [HOP_COST_ONE_F32_COEFFICIENT] = 3.2e-11,
+       [HOP_COST_ONE_F32_MONOMIAL] = 5.2e-10,
+       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 1.3e-10,
+       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 1.7e-10,
+       [HOP_COST_ONE_F64_COEFFICIENT] = 4.7e-11,
+       [HOP_COST_ONE_F64_MONOMIAL] = 7e-10,
        [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 1.9e-10,
-       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 4.7e-10,
-       [HOP_COST_PRODUCT] = 3.5e-11,
-       [HOP_COST_PRODUCT_PASS] = 5e-11,
+       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 6e-10,
+       [HOP_COST_PRODUCT] = 3.7e-11,
+       [HOP_COST_PRODUCT_PASS] = 3.4e-11,
        [HOP_COST_BUILD] = 2.5e-11}}},
 };
 
@@ -255,24 +260,33 @@ static double pass_rows(const hop_model *model, size_t rows)
     return (double)(rows < 1 ? 1 : rows < batch ? rows : batch);
 }
 
+/* Few queries, and models that keep no values, read the keys alone where those are the values (dense.c). */
+static bool keys_alone(const hop_model *model, size_t rows, bool f64)
+{
+    enum { FEW = 4 };
+    return model->shared && (rows <= FEW || (!f64 && !model->value_panels));
+}
+
 hop_work hop_work_dense(const hop_model *model, size_t rows, bool f64, bool shifted)
 {
     hop_work work = row_work(model);
-    double M = (double)model->M, d = (double)model->d, numbers = d + (double)model->columns;
-    double shared = M / pass_rows(model, rows);
+    double M = (double)model->M, d = (double)model->d, columns = (double)model->columns;
+    double shared = M / pass_rows(model, rows), more = shifted ? d : 0; /* the pass that finds the maxima */
+    double values = keys_alone(model, rows, f64) ? 0 : columns, read = d + values + more, packed = 0;
     if (f64) {
         work.count[HOP_COST_F64_PAIR] = M;
-        work.count[HOP_COST_F64_MADD] = M * (numbers + (shifted ? d : 0));
-        work.count[HOP_COST_F64_PASS_NUMBER] = shared * (numbers + (shifted ? d : 0));
+        work.count[HOP_COST_F64_MADD] = M * (d + columns + more);
+        packed = read;
     } else {
         work.count[HOP_COST_PAIR] = M;
-        work.count[HOP_COST_MADD] = M * numbers;
-        work.count[HOP_COST_SHIFT] = shifted ? M * d : 0;
+        work.count[HOP_COST_MADD] = M * (d + columns);
+        work.count[HOP_COST_SHIFT] = M * more;
         work.count[HOP_COST_PASS_PAIR] = shared * (shifted ? 2 : 1);
-        work.count[HOP_COST_PASS_NUMBER] = shared * (numbers + (shifted ? d : 0));
+        work.count[HOP_COST_PASS_NUMBER] = shared * read;
+        packed = (model->key_panels ? 0 : d + more) + (model->value_panels ? 0 : values);
     }
-    double bytes = M * sizeof(float) * (numbers + (shifted ? d : 0));
-    work.stream_bytes = hop_max(0, bytes - CACHED_BYTES) / pass_rows(model, rows);
+    work.count[HOP_COST_F64_PASS_NUMBER] = shared * packed;
+    work.count[HOP_COST_STREAM] = hop_max(0, M * sizeof(float) * read - CACHED_BYTES) / pass_rows(model, rows);
     return work;
 }
 
@@ -308,6 +322,7 @@ void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, doub
     double bytes = (double)sweeps->real_bytes * (coefficients + 2 * r * (double)sweeps->lanes);
     double far = log(bytes / NEAR_BYTES) / log(FAR_BYTES / NEAR_BYTES);
     far = far > 0 ? hop_min(far, 1) : 0;
+    work->count[HOP_COST_VARIABLE] += groups * (double)model->d * (g + 1);
     double *count = work->count + HOP_COST_LANES_F32_COEFFICIENT + 4 * (int)form;
     count[0] += groups * coefficients * (1 - far);
     count[1] += groups * r * (1 - far);
@@ -345,5 +360,5 @@ double hop_work_seconds(const hop_work *work, const hop_costs *costs)
     double seconds = 0;
     for (size_t i = 0; i < HOP_COSTS; i++)
         seconds += work->count[i] * costs->seconds[i];
-    return hop_max(seconds, work->stream_bytes * costs->seconds[HOP_COST_STREAM]);
+    return seconds;
 }

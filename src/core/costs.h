@@ -12,7 +12,6 @@
 /* Counts of one row's share of a batch. */
 typedef struct hop_work {
     double count[HOP_COSTS];
-    double stream_bytes; /* read from memory, beyond what caches hold: not faster than HOP_COST_STREAM each */
 } hop_work;
 
 /* rows: how many are answered together; what they share is divided among them. */

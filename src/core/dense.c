@@ -21,7 +21,7 @@ enum {
     BATCH_BYTES = 8 << 20,
     SEGMENT_PANELS = 32,     /* at least, so that cutting costs nothing next to the work */
     SEGMENT_BYTES = 8 << 20, /* of all segments, unless one alone takes more */
-    RUN_BYTES = 512 << 10,   /* of the panels of one kernel call: they are read once a group, from the second cache */
+    RUN_BYTES = 256 << 10,   /* of the panels of one kernel call: they are read once a group, from the second cache */
 };
 
 #define LOG2_E 1.4426950408889634
@@ -137,9 +137,14 @@ static segment segment_of(const pass *run, size_t i)
  */
 static bool reads_keys_alone(const pass *run)
 {
-    enum { FEW = 4 };
+    enum { FEW = 4, FEW_FROM_MEMORY = 16, CACHED_BYTES = 16 << 20 };
     const hop_model *model = run->model;
-    return model->shared && (run->n <= FEW || (!run->f64 && !model->value_panels));
+    if (!model->shared)
+        return false;
+    if (run->f64 || run->n <= FEW)
+        return run->n <= FEW;
+    const bool cached = model->M * (model->d + model->columns) <= CACHED_BYTES / sizeof(float);
+    return !model->value_panels || (!cached && run->n <= FEW_FROM_MEMORY);
 }
 
 static void run_f32(const pass *run, const segment *to, size_t panel, size_t end)

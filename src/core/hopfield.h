@@ -121,9 +121,10 @@ HOP_WARN_UNUSED hop_status hop_similarity_parse(const char *word, hop_similarity
  * What a model holds packed beside its rows, for dense retrieval in f32. With d = p, once or twice the rows' bytes.
  *
  * HOP_PACK_FULL   keys and values: the fastest for batches
- * HOP_PACK_KEYS   keys. Where values are the keys, as fast for up to 4 queries at a time, and up to a third slower for
- *                 batches; where they are not, they are packed on the way
- * HOP_PACK_NONE   nothing: each pass packs what it reads, which takes as long as answering about a hundred queries
+ * HOP_PACK_KEYS   keys. Where values are the keys, as fast for up to 4 queries at a time, and half as much again to
+ *                 twice as long for batches; where they are not, values are packed on the way, at half the cost of NONE
+ * HOP_PACK_NONE   nothing: each batch (of up to 264 queries) packs what it reads, which takes as long as answering
+ *                 about 40 queries
  */
 typedef enum hop_packing { HOP_PACK_FULL, HOP_PACK_KEYS, HOP_PACK_NONE } hop_packing;
 
@@ -355,13 +356,14 @@ typedef enum hop_cost {
     HOP_COST_MADD,            /* dense, f32: one of a pair's d + columns multiply-adds */
     HOP_COST_PASS_PAIR,       /* dense, f32: a memory of a pass, whatever the number of queries */
     HOP_COST_PASS_NUMBER,     /* dense, f32: one of its d + columns numbers, from cache */
-    HOP_COST_STREAM,          /* a byte of a pass over memories that no cache holds: least time, not added */
+    HOP_COST_STREAM,          /* a byte of a pass over memories that no cache holds, more than one that is cached */
     HOP_COST_SHIFT,           /* dense, f32: one of a pair's d multiply-adds where the maximum is found first */
     HOP_COST_F64_PAIR,        /* as above, in f64 */
     HOP_COST_F64_MADD,        /* */
-    HOP_COST_F64_PASS_NUMBER, /* one number of a memory, packed on the fly */
+    HOP_COST_F64_PASS_NUMBER, /* one number of a memory, packed on the fly (f32 too, where nothing is kept packed) */
     HOP_COST_SCORE,           /* a pair's weight one by one: top, support, weights */
-    HOP_COST_DEGREE,          /* almost-linear: a degree of a row */
+    HOP_COST_DEGREE,          /* almost-linear: a degree of a row; rows are evaluated in groups, as below */
+    HOP_COST_VARIABLE,        /* and one of a group's d (g + 1) variables of a degree */
     /*
      * Almost-linear, four costs each in the form that it is evaluated in: a vector of rows side by side, in f32 or in
      * f64, or a single row. One of C(d+g+1, g+1) coefficients of such a group, and one of its C(d+g, g) monomials, there

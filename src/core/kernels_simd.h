@@ -37,6 +37,8 @@ enum { SIMD_QUERIES = 6, SIMD_GROUP = 24, SIMD_KEPT = 4 };
 #define SIMD_INLINE static inline __attribute__((always_inline))
 #define SIMD_APART __attribute__((noinline))
 #define SIMD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
+/* By number, as what lies past the last panel is not ours: asking for it does nothing. */
+#define SIMD_FETCH(pointer, bytes) __builtin_prefetch((const void *)((uintptr_t)(pointer) + (bytes)), 0, 2)
 #ifdef __clang__
 #define SIMD_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -213,7 +215,7 @@ static void SIMD_NAME(scores_of)(size_t L, size_t d, const SIMD_REAL *x, const S
         const size_t low = d * cut / cuts, high = d * (cut + 1) / cuts;
         for (size_t q = 0; q < L; q += SIMD_QUERIES)
             SIMD_NAME(score_step)
-            (L - q < SIMD_QUERIES ? L - q : SIMD_QUERIES, d, low, high, x + q * d, keys, scores + q * HOP_PANEL);
+        (L - q < SIMD_QUERIES ? L - q : SIMD_QUERIES, d, low, high, x + q * d, keys, scores + q * HOP_PANEL);
     }
 }
 
@@ -331,7 +333,8 @@ static SIMD_APART void SIMD_NAME(average_step)(size_t L, size_t width, size_t co
 
 /*
  * The average where the keys are the values: sums[(l queries + q) SIMD_WIDTH + lane] += weights x row l of the panel,
- * lanes over memories, so that a panel's two uses are one read of it. The weights stay in registers.
+ * lanes over memories, so that a panel's two uses are one read of it. The weights stay in registers. Meanwhile the next
+ * panel is on its way from memory: with few queries that takes longer than all else.
  */
 SIMD_INLINE void SIMD_NAME(keys_tile)(size_t queries, size_t d, const SIMD_REAL *weights, const SIMD_REAL *keys,
                                       SIMD_REAL *sums)
@@ -351,6 +354,8 @@ SIMD_INLINE void SIMD_NAME(keys_tile)(size_t queries, size_t d, const SIMD_REAL 
             SIMD_UNROLL
             for (size_t s = 0; s < SIMD_SLOTS; s++) {
                 SIMD_NAME(vec) key = SIMD_NAME(load)(row + s * SIMD_WIDTH);
+                if (s * SIMD_WIDTH * sizeof(SIMD_REAL) % 64 == 0)
+                    SIMD_FETCH(row + s * SIMD_WIDTH, d * HOP_PANEL * sizeof(SIMD_REAL));
                 SIMD_UNROLL
                 for (size_t q = 0; q < queries; q++)
                     sum[q] = SIMD_NAME(fma)(weight[q * SIMD_SLOTS + s], key, sum[q]);
@@ -380,8 +385,8 @@ static SIMD_APART void SIMD_NAME(keys_step)(size_t queries, size_t d, const SIMD
     }
 }
 
-/* One group of queries through all panels of the run. */
-static void SIMD_NAME(group)(const SIMD_PANEL *panel, size_t first, size_t queries)
+/* One group of queries through the panels of a run, from memory `low` to `high`. */
+static void SIMD_NAME(group)(const SIMD_PANEL *panel, size_t first, size_t queries, size_t low, size_t high)
 {
     SIMD_REAL *weights = panel->scratch, *totals = weights + SIMD_GROUP * HOP_PANEL;
     SIMD_REAL *sums = totals + SIMD_GROUP * SIMD_WIDTH;
@@ -389,9 +394,9 @@ static void SIMD_NAME(group)(const SIMD_PANEL *panel, size_t first, size_t queri
     const SIMD_REAL *x = panel->x + first * d, *shift = panel->shift ? panel->shift + first : NULL;
     memset(totals, 0, queries * SIMD_WIDTH * sizeof *totals);
     memset(sums, 0, queries * cells * sizeof *sums);
-    for (size_t memory = 0; memory < panel->count; memory += HOP_PANEL) {
+    for (size_t memory = low; memory < high; memory += HOP_PANEL) {
         const SIMD_REAL *keys = panel->keys + memory * d;
-        const size_t count = panel->count - memory < HOP_PANEL ? panel->count - memory : HOP_PANEL;
+        const size_t count = high - memory < HOP_PANEL ? high - memory : HOP_PANEL;
         SIMD_NAME(scores_of)(queries, d, x, keys, weights);
         if (!shift && count == HOP_PANEL)
             SIMD_NAME(weigh_step)(queries, weights, totals);
@@ -399,8 +404,8 @@ static void SIMD_NAME(group)(const SIMD_PANEL *panel, size_t first, size_t queri
             SIMD_NAME(guarded_weigh_step)(queries, count, shift, weights, totals);
         for (size_t block = 0; block < columns && panel->values; block += HOP_BLOCK)
             SIMD_NAME(average_step)
-            (queries, columns - block < HOP_BLOCK ? columns - block : HOP_BLOCK, columns, weights,
-             panel->values + memory * columns + block * HOP_PANEL, sums + block);
+        (queries, columns - block < HOP_BLOCK ? columns - block : HOP_BLOCK, columns, weights,
+         panel->values + memory * columns + block * HOP_PANEL, sums + block);
         if (!panel->values)
             SIMD_NAME(keys_step)(queries, d, weights, keys, sums);
     }
@@ -418,9 +423,14 @@ static void SIMD_NAME(panel)(const SIMD_PANEL *panel)
 {
     assert(panel->count <= HOP_RUN && panel->columns % HOP_COLUMNS == 0);
     assert(panel->values || panel->d <= panel->columns);
+    /* Sums over lanes are one chain of a piece's memories / SIMD_WIDTH: HOP_PANEL roundings at most. */
     const size_t most = panel->values ? SIMD_GROUP : SIMD_KEPT;
-    for (size_t first = 0; first < panel->L; first += most)
-        SIMD_NAME(group)(panel, first, panel->L - first < most ? panel->L - first : most);
+    const size_t piece = panel->values || SIMD_WIDTH * HOP_PANEL > HOP_RUN ? HOP_RUN : SIMD_WIDTH * HOP_PANEL;
+    for (size_t first = 0; first < panel->L; first += most) {
+        const size_t queries = panel->L - first < most ? panel->L - first : most;
+        for (size_t low = 0; low < panel->count; low += piece)
+            SIMD_NAME(group)(panel, first, queries, low, panel->count - low < piece ? panel->count : low + piece);
+    }
 }
 
 static void SIMD_NAME(top)(const SIMD_PANEL *panel, SIMD_REAL *top)

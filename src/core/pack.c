@@ -7,6 +7,8 @@
 
 #include "core/checked.h"
 
+enum { TASK_PANELS = 256, COORDINATES = 16 };
+
 bool hop_pack_bytes(size_t M, size_t d, size_t p, hop_packing packing, size_t *bytes)
 {
     size_t memories, columns, cells, all, keys;
@@ -21,37 +23,46 @@ bool hop_pack_bytes(size_t M, size_t d, size_t p, hop_packing packing, size_t *b
     return true;
 }
 
-/* The four packings of a panel differ in their element type and in which index runs fastest. */
+/*
+ * The four packings of a panel differ in their element type and in which index runs fastest. Keys go a few coordinates
+ * at a time, so that the lines which are written stay in the nearest cache.
+ */
 #define PACK_KEYS(name, real)                                                                                          \
     void name(const hop_model *model, size_t panel, size_t count, real *keys)                                          \
     {                                                                                                                  \
         const size_t d = model->d;                                                                                     \
-        const float *row = model->keys + panel * HOP_PANEL * d;                                                        \
         if (count < HOP_PANEL)                                                                                         \
             memset(keys, 0, d *HOP_PANEL * sizeof *keys);                                                              \
-        for (size_t m = 0; m < count; m++, row += d)                                                                   \
-            for (size_t l = 0; l < d; l++)                                                                             \
-                keys[l * HOP_PANEL + m] = (real)hop_geometry_scaled(&model->key, row, l);                              \
+        for (size_t low = 0; low < d; low += COORDINATES) {                                                            \
+            const size_t high = d - low < COORDINATES ? d : low + COORDINATES;                                         \
+            const float *row = model->keys + panel * HOP_PANEL * d;                                                    \
+            for (size_t m = 0; m < count; m++, row += d)                                                               \
+                for (size_t l = low; l < high; l++)                                                                    \
+                    keys[l * HOP_PANEL + m] = (real)hop_geometry_scaled(&model->key, row, l);                          \
+        }                                                                                                              \
     }
 
 #define PACK_VALUES(name, real)                                                                                        \
     void name(const hop_model *model, size_t panel, size_t count, real *values)                                        \
     {                                                                                                                  \
         const size_t p = model->p, columns = model->columns;                                                           \
-        const float *row = model->values + panel * HOP_PANEL * p;                                                      \
         if (count < HOP_PANEL || p < columns)                                                                          \
             memset(values, 0, HOP_PANEL *columns * sizeof *values);                                                    \
-        for (size_t m = 0; m < count; m++, row += p)                                                                   \
-            for (size_t j = 0; j < p; j++)                                                                             \
-                values[hop_value_at(columns, m, j)] = (real)hop_geometry_scaled(&model->value, row, j);                \
+        for (size_t block = 0; block < p; block += HOP_BLOCK) {                                                        \
+            const size_t end = p - block < HOP_BLOCK ? p : block + HOP_BLOCK;                                          \
+            const float *row = model->values + panel * HOP_PANEL * p;                                                  \
+            for (size_t m = 0; m < count; m++, row += p) {                                                             \
+                real *to = values + hop_value_at(columns, m, block);                                                   \
+                for (size_t j = block; j < end; j++)                                                                   \
+                    to[j - block] = (real)hop_geometry_scaled(&model->value, row, j);                                  \
+            }                                                                                                          \
+        }                                                                                                              \
     }
 
 PACK_KEYS(hop_pack_keys_f32, float)
 PACK_KEYS(hop_pack_keys_f64, double)
 PACK_VALUES(hop_pack_values_f32, float)
 PACK_VALUES(hop_pack_values_f64, double)
-
-enum { TASK_PANELS = 256 };
 
 static void pack_task(void *arg, size_t task)
 {

@@ -1,7 +1,8 @@
 /*
  * pack.h - scaled and centred copies of the rows, |u| <= 1, as the kernels read them (kernels.h).
  *
- * Keys: panels of HOP_PANEL memories, coordinate by coordinate. Values: panels of HOP_PANEL rows of model->columns, in blocks of columns.
+ * Keys: panels of HOP_PANEL memories, coordinate by coordinate. Values: panels of HOP_PANEL rows of model->columns, in
+ * blocks of columns.
  * A model holds both, the keys alone or neither (hop_packing); what it does not hold is packed a panel at a time by
  * whoever needs it. f64 panels are always packed so: they are the rows' exact differences, not roundings of them.
  */

@@ -20,8 +20,8 @@ double hop_plan_dense_seconds(const hop_model *model, size_t rows, bool f64, boo
 double hop_plan_al_seconds(const hop_model *model, unsigned g, size_t rows, bool f32);
 
 /*
- * The highest degree up to g_max whose sweeps are predicted cheaper than an unshifted dense pass, by both's precision; 0:
- * none. Cost: below a microsecond where all of them are.
+ * The highest degree up to g_max whose sweeps are predicted cheaper than an unshifted dense pass, by both's precision;
+ * 0: none. Cost: below a microsecond where all of them are.
  */
 typedef struct hop_plan_caps {
     unsigned degree[2][2]; /* [dense in f64][sweeps in f32] */

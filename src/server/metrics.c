@@ -4,6 +4,7 @@
 #include "server/metrics.h"
 
 #include "core/status.h"
+#include "server/calibration.h"
 #include "server/config.h"
 #include "server/route.h"
 #include "store/budget.h"
@@ -287,7 +288,7 @@ void srv_metrics_write(const srv_app *app, srv_text *out)
     label(out, hop_isa_name());
     srv_text_puts(out, "\",blas=\"");
     label(out, hop_blas_core());
-    srv_text_puts(out, "\"} 1\n");
+    srv_text_printf(out, "\",costs=\"%s\"} 1\n", srv_costs_word(app->costs_source));
     write_sets(app, out);
     write_requests(metrics, out);
     write_durations(metrics, out);

@@ -56,7 +56,7 @@ class Metrics(tap.Case):
             {dict(labels)["reason"] for name, labels in series if name == "hopfieldd_fallbacks_total"},
             {"bound", "cost", "building", "return"},
         )
-        self.assertEqual(metric(series, "hopfieldd_build_info"), 1)
+        self.assertEqual(metric(series, "hopfieldd_build_info", costs="built_in"), 1)
         self.assertEqual(metric(series, "hopfieldd_ready"), 1)
         self.assertEqual(metric(series, "hopfieldd_workers"), 2)
         self.assertGreater(metric(series, "hopfieldd_memory_budget_bytes"), 0)
