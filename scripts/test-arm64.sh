@@ -89,6 +89,7 @@ if ! { "${setup[@]}" "${options[@]}" >"$output" 2>&1 && ninja -C "$folder" -k 0 
 fi
 grep 'warning:' "$output" || true
 
+export CK_DEFAULT_TIMEOUT=600 # an emulated CPU is some thirty times slower
 export HOPFIELDD_TEST_FAST=$fast HOPFIELDD_TEST_WRAPPER="qemu-aarch64 -L $sysroot"
 HOPFIELDD_ISA=neon run core-neon --suite core
 HOPFIELDD_ISA=reference run core-reference --suite core --no-suite soundness

@@ -1,8 +1,8 @@
 /*
  * geometry.h - where a set's rows lie: centre, power-of-two scales, ranges and radius of keys or of values.
  *
- * A coordinate of a row is seen as  row[l] = centre[l] + scale[l] u[l],  scale[l] a power of two, so that monomials of u
- * neither overflow nor underflow and scaling is exact. low and high enclose u, rounded outward. Measured afresh, the
+ * A coordinate of a row is seen as  row[l] = centre[l] + scale[l] u[l],  scale[l] a power of two, so that monomials of
+ * u neither overflow nor underflow and scaling is exact. low and high enclose u, rounded outward. Measured afresh, the
  * centre is the mean and 1/2 < extent <= 1 wherever rows differ; rows measured in the frame (centre and scales) of
  * others may have any mean, both ends of u on one side of 0, and extents between HOP_EXTENT_MIN and HOP_EXTENT_MAX.
  */

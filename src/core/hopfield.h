@@ -212,7 +212,8 @@ HOP_WARN_UNUSED hop_status hop_features_build(const hop_model *model, unsigned m
  *
  * features  maps of `base`; they stay as they are
  * model     made with source.like = base. Its rows are those of base without the n_removed rows `removed` (ascending
- *           ids, 0-based; NULL where there are none), in the order they had, the same bits, and then any number of new ones.
+ *           ids, 0-based; NULL where there are none), in the order they had, the same bits, and then any number of
+ *           new ones.
  *           This is the caller's promise: kept rows are not looked at
  *
  * Cost: as hop_features_build(), for the rows that changed only. Every change leaves roundings behind that count in the

@@ -134,14 +134,15 @@ typedef struct hop_sweeps {
 /*
  * Every left row times every right row, summed along the rows:
  *
- *     sums[at[j] + c] += sum_m left[j * stride + m] right[c * stride + m]      j < n_left, c < n_right, m < stride
+ *     sums[at[j] + c] += sum_m left[j][m] right[c * stride + m]      j < n_left, c < n_right, m < stride
  *
  * stride is a multiple of HOP_ROW_STEP; rows are 64-byte aligned. On its way into an element of sums, the addition to
  * it included, a product sees at most stride / 2 + 2 roundings.
  */
 typedef struct hop_row_products {
     size_t n_left, n_right, stride;
-    const double *left, *right;
+    const double *const *left;
+    const double *right;
     const size_t *at;
     double *sums;
 } hop_row_products;

@@ -20,7 +20,8 @@ static void moment_multiply(size_t rows, size_t stride, const double *factor, co
 SIMD_INLINE void moment_tile(const hop_row_products *work, size_t j, size_t c, size_t left, size_t right, size_t have)
 {
     const size_t stride = work->stride;
-    const double *a = work->left + j * stride, *b[MOMENT_RIGHT];
+    const double *const *a = work->left + j;
+    const double *b[MOMENT_RIGHT];
     SIMD_NAME(vec) acc[MOMENT_LEFT][MOMENT_RIGHT];
     SIMD_UNROLL
     for (size_t k = 0; k < right; k++)
@@ -35,7 +36,7 @@ SIMD_INLINE void moment_tile(const hop_row_products *work, size_t j, size_t c, s
         SIMD_NAME(vec) x[MOMENT_LEFT];
         SIMD_UNROLL
         for (size_t i = 0; i < left; i++)
-            x[i] = SIMD_NAME(load)(a + i * stride + m);
+            x[i] = SIMD_NAME(load)(a[i] + m);
         SIMD_UNROLL
         for (size_t k = 0; k < right; k++) {
             SIMD_NAME(vec) y = SIMD_NAME(load)(b[k] + m);

@@ -42,11 +42,6 @@ static inline vec_f32 fma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
     return vfmaq_f32(c, a, b);
 }
 
-static inline vec_f32 fnma_f32(vec_f32 a, vec_f32 b, vec_f32 c)
-{
-    return vfmsq_f32(c, a, b);
-}
-
 static inline vec_f32 max_f32(vec_f32 a, vec_f32 b)
 {
     return vmaxq_f32(a, b);
@@ -57,11 +52,17 @@ static inline float largest_f32(vec_f32 v)
     return vmaxvq_f32(v);
 }
 
-/* Adds n to the exponent. p 2^n is normal wherever the result is used. */
-static inline vec_f32 scale_f32(vec_f32 p, vec_f32 y, vec_f32 n)
+/* whole = t + 1.5 2^23, whose low bits are n; scale adds them to the exponent. */
+static inline vec_f32 split_f32(vec_f32 t, vec_f32 *whole)
 {
-    (void)n;
-    uint32x4_t shift = vshlq_n_u32(vreinterpretq_u32_f32(y), 23);
+    const vec_f32 magic = vdupq_n_f32(0x1.8p23f);
+    *whole = vaddq_f32(t, magic);
+    return vsubq_f32(t, vsubq_f32(*whole, magic));
+}
+
+static inline vec_f32 scale_f32(vec_f32 p, vec_f32 whole)
+{
+    uint32x4_t shift = vshlq_n_u32(vreinterpretq_u32_f32(whole), 23);
     return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(p), shift));
 }
 
@@ -85,10 +86,9 @@ static inline void widen_add_f32(const float *sum, size_t n, double *N)
     }
 }
 
-static inline void totals_add_f32(size_t n, const vec_f32 *v, double *D)
+static inline float total_f32(vec_f32 v)
 {
-    for (size_t i = 0; i < n; i++)
-        D[i] += (double)vaddvq_f32(v[i]);
+    return vaddvq_f32(v);
 }
 
 #define SIMD_REAL float
@@ -127,11 +127,6 @@ static inline vec_f64 fma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
     return vfmaq_f64(c, a, b);
 }
 
-static inline vec_f64 fnma_f64(vec_f64 a, vec_f64 b, vec_f64 c)
-{
-    return vfmsq_f64(c, a, b);
-}
-
 static inline vec_f64 max_f64(vec_f64 a, vec_f64 b)
 {
     return vmaxq_f64(a, b);
@@ -142,10 +137,17 @@ static inline double largest_f64(vec_f64 v)
     return vmaxvq_f64(v);
 }
 
-static inline vec_f64 scale_f64(vec_f64 p, vec_f64 y, vec_f64 n)
+/* whole = t + 1.5 2^52, whose low bits are n; scale adds them to the exponent. */
+static inline vec_f64 split_f64(vec_f64 t, vec_f64 *whole)
 {
-    (void)n;
-    uint64x2_t shift = vshlq_n_u64(vreinterpretq_u64_f64(y), 52);
+    const vec_f64 magic = vdupq_n_f64(0x1.8p52);
+    *whole = vaddq_f64(t, magic);
+    return vsubq_f64(t, vsubq_f64(*whole, magic));
+}
+
+static inline vec_f64 scale_f64(vec_f64 p, vec_f64 whole)
+{
+    uint64x2_t shift = vshlq_n_u64(vreinterpretq_u64_f64(whole), 52);
     return vreinterpretq_f64_u64(vaddq_u64(vreinterpretq_u64_f64(p), shift));
 }
 
@@ -166,10 +168,9 @@ static inline void widen_add_f64(const double *sum, size_t n, double *N)
         vst1q_f64(N + i, vaddq_f64(vld1q_f64(N + i), vld1q_f64(sum + i)));
 }
 
-static inline void totals_add_f64(size_t n, const vec_f64 *v, double *D)
+static inline double total_f64(vec_f64 v)
 {
-    for (size_t i = 0; i < n; i++)
-        D[i] += vaddvq_f64(v[i]);
+    return vaddvq_f64(v);
 }
 
 static inline vec_f64 lane_sums_f64(const vec_f64 *v)
@@ -187,7 +188,6 @@ static inline vec_f64 lane_sums_f64(const vec_f64 *v)
 
 const hop_kernels hop_kernels_neon = {
     .isa = "neon",
-    .scratch_bytes = (size_t)scratch_bytes_f64 > (size_t)scratch_bytes_f32 ? scratch_bytes_f64 : scratch_bytes_f32,
     .panel_f32 = panel_f32,
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,

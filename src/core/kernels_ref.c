@@ -126,7 +126,7 @@ static void moment_products(const hop_row_products *work)
     assert(work->stride % HOP_ROW_STEP == 0);
     for (size_t j = 0; j < work->n_left; j++) {
         for (size_t c = 0; c < work->n_right; c++) {
-            const double *left = work->left + j * work->stride, *right = work->right + c * work->stride;
+            const double *left = work->left[j], *right = work->right + c * work->stride;
             double even = 0, odd = 0;
             for (size_t m = 0; m < work->stride; m += 2) {
                 even += left[m] * right[m];

@@ -1,13 +1,14 @@
 /*
- * moment_sums.c - every monomial of degree k once, as a product of two halves. With the variables of a monomial sorted,
- * the first ceil(k/2) are its left half, the rest its right half; if v is the largest variable of the left half, the
- * right half is any monomial of its degree in the variables from v on. So, for each k and v,
+ * moment_sums.c - every monomial once, as a product of two. With its variables sorted, the last a = (g+1)/2 of a
+ * monomial of degree a + t are its right half, the first t its left half; if v is the largest variable of the left
+ * half, the right half is any monomial of degree a in the variables from v on. So, for each v,
  *
- *     (left halves whose largest variable is v)  x  (right halves from block v on)
+ *     (left halves of any degree whose largest variable is v)  x  (right halves from block v on)
  *
  * is one product of two matrices with a block of memories between them (kernels.h), without waste or repetition, and
  * only monomials of half the degree are ever formed. A left half's products lie side by side in the order of
- * multiindex.h, which is why sums are added where they belong.
+ * multiindex.h, which is why sums are added where they belong. Degrees up to a are sums of right halves: their left
+ * half is 1.
  *
  * Right halves are in that order. Left halves are in the same order with the variables reversed: block i there holds
  * the monomials whose largest variable is d - 1 - i.
@@ -34,7 +35,8 @@ enum {
 typedef struct shape {
     size_t d, p; /* p is 0 where values are the keys */
     unsigned g, right_degree, left_degree;
-    size_t right_rows, left_rows, scratch_rows; /* of a block; scratch: left halves of degree left_degree + 1 */
+    size_t right_rows, left_rows, scratch_rows; /* of a block; scratch: left halves of the highest degree, one v */
+    size_t halves;                              /* left ones, the 1 included */
     size_t block, share, n_shares;
     size_t scalars, products; /* sums of one share: r(d, g + 1), r(d, g) p */
 } shape;
@@ -43,6 +45,7 @@ static shape shape_of(const hop_model *model, size_t n, unsigned g)
 {
     shape s = {.d = model->d, .p = model->shared ? 0 : model->p, .g = g};
     unsigned longest_left = (g + 2) / 2;
+    s.halves = (size_t)hop_rank(s.d, longest_left);
     s.right_degree = (g + 1) / 2;
     s.left_degree = longest_left > 1 ? longest_left - 1 : 1;
     s.right_rows = (size_t)hop_rank(s.d, s.right_degree);
@@ -75,13 +78,10 @@ static size_t worker_count(const shape *s, size_t width)
     return width < s->n_shares ? width : s->n_shares;
 }
 
-/* Where left halves' products start: for each degree up to g + 1, for each left half of its degree. */
+/* Where the products of left halves start, in the order of their v; then two arrays to find that out with. */
 static size_t position_count(const shape *s)
 {
-    size_t n = 0;
-    for (unsigned k = 1; k <= s->g + 1; k++)
-        n += (size_t)hop_rank(s->d - 1, (k + 1) / 2);
-    return n + (size_t)hop_rank(s->d - 1, (s->g + 2) / 2); /* and scratch */
+    return s->halves + 2 * (size_t)hop_rank(s->d - 1, (s->g + 2) / 2);
 }
 
 size_t hop_moment_sums_bytes(const hop_model *model, size_t n, unsigned g, size_t width)
@@ -89,7 +89,8 @@ size_t hop_moment_sums_bytes(const hop_model *model, size_t n, unsigned g, size_
     shape s = shape_of(model, n, g);
     size_t cells, bytes;
     if (!hop_mul_size(worker_numbers(&s), worker_count(&s, width), &cells) ||
-        !hop_add_size(cells, position_count(&s), &cells) || !hop_mul_size(cells, sizeof(double), &bytes))
+        !hop_add_size(cells, position_count(&s) + s.halves * worker_count(&s, width), &cells) ||
+        !hop_mul_size(cells, sizeof(double), &bytes))
         return SIZE_MAX;
     return bytes;
 }
@@ -106,6 +107,8 @@ double hop_moment_sums_roundings(const hop_model *model, size_t n, unsigned g)
 typedef struct worker {
     double *a, *A;
     double *right, *left, *scratch, *w, *terms;
+    const double *term_rows[TERMS];
+    const double **halves; /* the rows of left halves, in the order of their v */
 } worker;
 
 typedef struct sums_job {
@@ -113,8 +116,8 @@ typedef struct sums_job {
     const hop_multiindex *index;
     const hop_kernels *kernels;
     shape shape;
-    size_t *positions[HOP_DEGREE_MAX + 1]; /* a degree's, see position_count() */
-    size_t multiples[TERMS];               /* of p */
+    size_t *positions;       /* of each of worker.halves, see position_count() */
+    size_t multiples[TERMS]; /* of p */
     worker *workers;
     size_t first_share; /* of the tasks at hand */
     atomic_size_t done;
@@ -198,45 +201,61 @@ static void add_values(const sums_job *job, const worker *at, const double *left
         job->kernels->moment_products(&(hop_row_products){.n_left = terms,
                                                           .n_right = p,
                                                           .stride = block,
-                                                          .left = at->terms,
+                                                          .left = at->term_rows,
                                                           .right = at->w,
                                                           .at = job->multiples,
                                                           .sums = at->A + (position + c) * p});
     }
 }
 
-/* Sums of degree k whose left halves are those n_left rows: block i of their degree. */
-static void add_degree(const sums_job *job, const worker *at, unsigned k, size_t i, const double *left, size_t n_left)
+/* How many left halves have a largest variable of block i; with the 1 in the last block, variable 0's. */
+static size_t group_size(const shape *s, const hop_multiindex *index, size_t i)
+{
+    size_t n = i + 1 == index->d;
+    for (unsigned t = 1; t <= (s->g + 2) / 2; t++)
+        n += hop_multiindex_suffix(index, t - 1, i);
+    return n;
+}
+
+/* Everything whose left half is one of block i, `first` being the first of those. */
+static void add_products(const sums_job *job, const worker *at, size_t i, size_t first)
 {
     const hop_multiindex *index = job->index;
-    unsigned right_degree = k / 2;
-    size_t block = job->shape.block, v = index->d - 1 - i, n_right = hop_multiindex_suffix(index, right_degree, v);
+    const shape *s = &job->shape;
+    unsigned highest = (s->g + 2) / 2, right_degree = s->right_degree;
+    size_t block = s->block, v = index->d - 1 - i, n_left = group_size(s, index, i);
+    size_t n_right = hop_multiindex_suffix(index, right_degree, v);
     const double *right = at->right + block_start(index, right_degree, v) * block;
-    const size_t *positions = job->positions[k] + hop_multiindex_offset(index, k - right_degree, i);
+    if (highest > s->left_degree)
+        job->kernels->moment_multiply(hop_multiindex_suffix(index, highest - 1, i), block, at->left + (1 + i) * block,
+                                      at->left + block_start(index, highest - 1, i) * block, at->scratch);
     job->kernels->moment_products(&(hop_row_products){.n_left = n_left,
                                                       .n_right = n_right,
                                                       .stride = block,
-                                                      .left = left,
+                                                      .left = at->halves + first,
                                                       .right = right,
-                                                      .at = positions,
-                                                      .sums = at->a + index->start[k]});
-    for (size_t j = 0; at->A && k <= job->shape.g && j < n_left; j++)
-        add_values(job, at, left + j * block, right, n_right, index->start[k] + positions[j]);
+                                                      .at = job->positions + first,
+                                                      .sums = at->a});
+    for (size_t j = first; at->A && j < first + n_left; j++)
+        if (job->positions[j] < index->start[s->g + 1])
+            add_values(job, at, at->halves[j], right, n_right, job->positions[j]);
 }
 
-/* Everything whose left halves are block i of that degree. */
-static void add_products(const sums_job *job, const worker *at, unsigned degree, size_t i)
+/* Degrees below that of right halves. */
+static void add_lower(const sums_job *job, const worker *at)
 {
-    const hop_multiindex *index = job->index;
-    size_t block = job->shape.block, n_left = hop_multiindex_suffix(index, degree - 1, i);
-    const double *left = at->left + block_start(index, degree, i) * block;
-    if (degree > job->shape.left_degree) {
-        const double *shorter = at->left + block_start(index, degree - 1, i) * block;
-        job->kernels->moment_multiply(n_left, block, at->left + (1 + i) * block, shorter, at->scratch);
-        left = at->scratch;
-    }
-    for (unsigned k = 2 * degree - 1; k <= 2 * degree && k <= job->shape.g + 1; k++)
-        add_degree(job, at, k, i, left, n_left);
+    const size_t first = 1;
+    size_t n = job->index->start[job->shape.right_degree];
+    const double *ones = at->left;
+    job->kernels->moment_products(&(hop_row_products){.n_left = 1,
+                                                      .n_right = n - 1,
+                                                      .stride = job->shape.block,
+                                                      .left = &ones,
+                                                      .right = at->right + job->shape.block,
+                                                      .at = &first,
+                                                      .sums = at->a});
+    if (at->A)
+        add_values(job, at, ones, at->right, n, 0);
 }
 
 static void sum_share(void *arg, size_t i)
@@ -252,47 +271,63 @@ static void sum_share(void *arg, size_t i)
     for (; from < last && !cancelled(job); from += s->block) {
         size_t count = last - from < s->block ? last - from : s->block;
         load_block(job, at, from, count);
-        if (at->A)
-            add_values(job, at, at->left, at->right, 1, 0);
-        for (unsigned degree = 1; degree <= (s->g + 2) / 2; degree++)
-            for (size_t b = 0; b < s->d && !cancelled(job); b++)
-                add_products(job, at, degree, b);
+        add_lower(job, at);
+        for (size_t b = 0, first = 0; b < s->d && !cancelled(job); first += group_size(s, job->index, b), b++)
+            add_products(job, at, b, first);
         report(job, count);
     }
 }
 
 /*
- * Monomial (i_1 <= ... <= i_t = v) times right half c is number lead[k][i_1] + lead[k-1][i_2] + ... + c of degree k: one
- * more variable on the left adds lead[k - t + 1][v]. Left halves of each degree follow from those one shorter.
+ * Monomial (i_1 <= ... <= i_t = v) times right half c is number lead[k][i_1] + lead[k-1][i_2] + ... + c of degree
+ * k = a + t: one more variable on the left adds lead[k - t + 1][v]. Left halves of each degree follow from those one
+ * shorter; `first` and `second` hold them in turns. Positions end in the order of v, degrees one after the other.
  */
-static void find_positions(sums_job *job, size_t *block)
+static void find_positions(sums_job *job, size_t *numbers)
 {
     const hop_multiindex *index = job->index;
-    size_t d = index->d, *scratch = block + position_count(&job->shape);
-    for (unsigned k = 1; k <= job->shape.g + 1; k++) {
-        unsigned half = (k + 1) / 2;
-        size_t count = hop_multiindex_count(index, half);
-        scratch = block + count;
-        job->positions[k] = block;
-        for (unsigned t = 1; t <= half; t++) {
-            /* The last degree must land in `block`: take turns from there. */
-            size_t *out = (half - t) % 2 ? scratch : block;
-            const size_t *shorter = (half - t) % 2 ? block : scratch;
+    const shape *s = &job->shape;
+    size_t d = index->d, *first = numbers + s->halves, *second = first + hop_rank(d - 1, (s->g + 2) / 2);
+    job->positions = numbers;
+    for (unsigned degree = 1; degree <= (s->g + 2) / 2; degree++) {
+        unsigned k = s->right_degree + degree;
+        for (unsigned t = 1; t <= degree; t++) {
+            size_t *swap = first;
+            first = second;
+            second = swap;
             for (size_t i = 0; i < d; i++) {
-                size_t v = d - 1 - i, lead = index->lead[(k - t + 1) * d + v], at = hop_multiindex_offset(index, t, i);
-                if (t == half) /* right halves are counted from block v on */
-                    lead += hop_multiindex_offset(index, k - half, v);
-                if (t == 1) {
-                    out[at] = lead;
-                    continue;
-                }
+                size_t lead = index->lead[(k - t + 1) * d + d - 1 - i], at = hop_multiindex_offset(index, t, i);
                 size_t from = hop_multiindex_offset(index, t - 1, i);
-                for (size_t c = hop_multiindex_suffix(index, t - 1, i); c > 0; c--)
-                    out[at++] = shorter[from++] + lead;
+                for (size_t c = hop_multiindex_suffix(index, t - 1, i); c > 0; c--, at++, from++)
+                    first[at] = lead + (t > 1 ? second[from] : 0);
             }
         }
-        block += count;
+        size_t group = 0;
+        for (size_t i = 0; i < d; i++) {
+            size_t to = group, v = d - 1 - i, right = hop_multiindex_offset(index, s->right_degree, v);
+            for (unsigned t = 1; t < degree; t++)
+                to += hop_multiindex_suffix(index, t - 1, i);
+            for (size_t c = 0; c < hop_multiindex_suffix(index, degree - 1, i); c++)
+                numbers[to + c] = index->start[k] + right + first[hop_multiindex_offset(index, degree, i) + c];
+            group += group_size(s, index, i);
+        }
     }
+    numbers[s->halves - 1] = index->start[s->right_degree]; /* of the left half 1 */
+}
+
+/* Where each left half is, in the order of positions. */
+static void find_halves(const sums_job *job, worker *at)
+{
+    const hop_multiindex *index = job->index;
+    const shape *s = &job->shape;
+    const double **to = at->halves;
+    for (size_t i = 0; i < index->d; i++)
+        for (unsigned t = 1; t <= (s->g + 2) / 2; t++) {
+            const double *row = t > s->left_degree ? at->scratch : at->left + block_start(index, t, i) * s->block;
+            for (size_t c = 0; c < hop_multiindex_suffix(index, t - 1, i); c++)
+                *to++ = row + c * s->block;
+        }
+    *to = at->left;
 }
 
 static void worker_init(const shape *s, bool values, double *numbers, worker *out)
@@ -307,6 +342,8 @@ static void worker_init(const shape *s, bool values, double *numbers, worker *ou
         out->w = numbers;
         out->terms = out->w + s->p * s->block;
         out->A = out->terms + TERMS * s->block;
+        for (size_t i = 0; i < TERMS; i++)
+            out->term_rows[i] = out->terms + i * s->block;
     }
 }
 
@@ -340,11 +377,15 @@ hop_status hop_moment_sums(const hop_moment_rows *rows, const hop_multiindex *in
     size_t n_workers = worker_count(s, executor ? executor->width : 1), each = worker_numbers(s);
     double *numbers = hop_array_new(n_workers ? n_workers : 1, each, sizeof(double));
     size_t *positions = hop_array_new(position_count(s), 1, sizeof(size_t));
+    const double **halves = hop_array_new(n_workers ? n_workers : 1, s->halves, sizeof *halves);
     job.workers = hop_array_new(n_workers ? n_workers : 1, 1, sizeof(worker));
     hop_status status = HOP_OK;
-    if (numbers && positions && job.workers) {
-        for (size_t i = 0; i < n_workers; i++)
+    if (numbers && positions && halves && job.workers) {
+        for (size_t i = 0; i < n_workers; i++) {
             worker_init(s, A != NULL, numbers + i * each, job.workers + i);
+            job.workers[i].halves = halves + i * s->halves;
+            find_halves(&job, job.workers + i);
+        }
         for (size_t i = 0; i < TERMS; i++)
             job.multiples[i] = i * s->p;
         find_positions(&job, positions);
@@ -355,6 +396,7 @@ hop_status hop_moment_sums(const hop_moment_rows *rows, const hop_multiindex *in
         status = hop_fail(error, HOP_E_NOMEM, "no memory to build feature maps of degree %u", g);
     }
     hop_aligned_free(job.workers);
+    hop_aligned_free(halves);
     hop_aligned_free(positions);
     hop_aligned_free(numbers);
     return status;

@@ -13,7 +13,7 @@
 #include "core/rounding.h"
 #include "core/status.h"
 
-/* Roundings that no update may exceed, and a rebuild is due from: 1.2e-10 and 1.5e-11 of the sums of absolute values. */
+/* Roundings that no update may exceed, and a build is due from: 1.2e-10, 1.5e-11 of the sums of absolute values. */
 #define ROUNDINGS_MAX 0x1p20
 #define ROUNDINGS_DUE 0x1p17
 

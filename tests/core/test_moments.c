@@ -185,6 +185,9 @@ static struct rows {
 static void products_case(const hop_kernels *kernels, size_t n_left, size_t n_right, size_t stride)
 {
     size_t at[LEFT_MAX];
+    const double *left[LEFT_MAX];
+    for (size_t j = 0; j < LEFT_MAX; j++)
+        left[j] = rows.left + j * stride;
     for (size_t j = 0; j < n_left; j++)
         at[j] = (n_left - 1 - j) * AT_STEP;
     for (size_t c = 0; c < LEFT_MAX * AT_STEP; c++)
@@ -192,7 +195,7 @@ static void products_case(const hop_kernels *kernels, size_t n_left, size_t n_ri
     kernels->moment_products(&(hop_row_products){.n_left = n_left,
                                                  .n_right = n_right,
                                                  .stride = stride,
-                                                 .left = rows.left,
+                                                 .left = left,
                                                  .right = rows.right,
                                                  .at = at,
                                                  .sums = rows.sums});
