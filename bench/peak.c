@@ -14,13 +14,15 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 enum {
     CHAINS = 12,      /* independent, and more than latency times throughput; AVX2 has 16 registers */
     UNROLL = 8,       /* steps of every chain between two branches, which would take the FMAs' ports */
     ROUNDS = 1200000, /* steps of a burst: about 2 ms, seldom interrupted */
-    BURSTS = 5
+    BURSTS = 25       /* so that one meets no other process */
 };
 
 #ifdef __clang__
@@ -66,6 +68,13 @@ BURST(avx2_f32, target("avx2,fma"), __m256, _mm256_set1_ps, _mm256_fmadd_ps, _mm
 BURST(avx2_f64, target("avx2,fma"), __m256d, _mm256_set1_pd, _mm256_fmadd_pd, _mm256_cvtsd_f64)
 #endif
 
+#if defined(__aarch64__)
+#define NEON_SET_F64(x) vdupq_n_f64((double)(x))
+#define NEON_FMA_F32(x, a, b) vfmaq_f32(b, x, a)
+#define NEON_FMA_F64(x, a, b) vfmaq_f64(b, x, a)
+BURST(neon_f32, unused, float32x4_t, vdupq_n_f32, NEON_FMA_F32, vaddvq_f32)
+BURST(neon_f64, unused, float64x2_t, NEON_SET_F64, NEON_FMA_F64, vaddvq_f64)
+#else
 /* Four lanes, which is what the baseline of every processor family we build for has. */
 typedef float plain_f32 __attribute__((vector_size(16)));
 typedef double plain_f64 __attribute__((vector_size(16)));
@@ -75,6 +84,7 @@ typedef double plain_f64 __attribute__((vector_size(16)));
 #define PLAIN_FIRST(x) ((x)[0])
 BURST(plain_burst_f32, unused, plain_f32, PLAIN_SET_F32, PLAIN_FMA, PLAIN_FIRST)
 BURST(plain_burst_f64, unused, plain_f64, PLAIN_SET_F64, PLAIN_FMA, PLAIN_FIRST)
+#endif
 
 /* The widest loops that this CPU runs. */
 typedef struct peak_loops {
@@ -83,7 +93,11 @@ typedef struct peak_loops {
 
 static const peak_loops *widest(void)
 {
+#if defined(__aarch64__)
+    static const peak_loops plain = {{neon_f32, 4}, {neon_f64, 2}};
+#else
     static const peak_loops plain = {{plain_burst_f32, 4}, {plain_burst_f64, 2}};
+#endif
 #if defined(__x86_64__)
     static const peak_loops avx2 = {{avx2_f32, 8}, {avx2_f64, 4}}, avx512 = {{avx512_f32, 16}, {avx512_f64, 8}};
     if (hop_cpu_runs_avx512())
