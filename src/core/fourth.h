@@ -12,7 +12,7 @@
 #include "core/moments.h"
 
 /* Above this d the matrix, d (d+1)/2 square, is not worth its time. */
-enum { HOP_FOURTH_DIMENSION_MAX = 64 };
+enum { HOP_FOURTH_DIMENSION_MAX = 40 };
 
 /* Bytes that hop_fourth_factor() holds while it runs, for maps of that degree; 0: it does not run. d <= 2^20. */
 size_t hop_fourth_bytes(size_t d, unsigned max_degree);

@@ -1,6 +1,7 @@
 /*
  * geometry.c - one pass for ranges and sums, one for the radius. A fresh centre is the mean to f64's last bit or
- * nearly, whatever the order of the rows: centered_cosine is defined by it. Every bound holds for whatever centre is stored.
+ * nearly, whatever the order of the rows: centered_cosine is defined by it. Every bound holds for whatever centre is
+ * stored.
  */
 #include "core/geometry.h"
 

@@ -354,7 +354,7 @@ static void run_shares(sums_job *job, size_t n_workers, const hop_executor *exec
     for (size_t first = 0; first < s->n_shares && !cancelled(job); first += n_workers) {
         size_t n = s->n_shares - first < n_workers ? s->n_shares - first : n_workers;
         job->first_share = first;
-        if (n > 1)
+        if (executor)
             executor->run(executor->context, n, sum_share, job);
         else
             sum_share(job, 0);

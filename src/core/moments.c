@@ -50,8 +50,8 @@ size_t hop_features_bytes_with(const hop_model *model, unsigned max_degree, size
         return SIZE_MAX;
     size_t order = ((size_t)max_degree + 3) * 2 * (model->d + 2) * sizeof(size_t);
     size_t factorials = (size_t)hop_rank(model->d, max_degree + 1) * (sizeof(double) + 1);
-    size_t fourth = hop_fourth_bytes(model->d, max_degree), most = sums_bytes > fourth ? sums_bytes : fourth, bytes;
-    return hop_add_size(kept, order + factorials, &bytes) && hop_add_size(bytes, most, &bytes) ? bytes : SIZE_MAX;
+    size_t small = order + factorials + hop_fourth_bytes(model->d, max_degree), bytes;
+    return hop_add_size(kept, small, &bytes) && hop_add_size(bytes, sums_bytes, &bytes) ? bytes : SIZE_MAX;
 }
 
 size_t hop_features_build_bytes(const hop_model *model, unsigned max_degree, size_t width)

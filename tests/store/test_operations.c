@@ -11,7 +11,7 @@
 
 enum {
     BUDGET_BYTES = 64 << 20,
-    GATED_M = 4000 /* enough rows that a build is cut into tasks */
+    GATED_M = 40000 /* enough rows that a build is cut into tasks */
 };
 
 typedef struct gate {
