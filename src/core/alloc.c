@@ -5,10 +5,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/checked.h"
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 
 static hop_alloc_gate *alloc_gate;
 
@@ -21,7 +22,17 @@ void *hop_aligned_alloc(size_t bytes)
 {
     if (bytes > SIZE_MAX - ALIGNMENT || (alloc_gate && !alloc_gate(bytes)))
         return NULL;
-    return aligned_alloc(ALIGNMENT, bytes ? hop_round_up(bytes, ALIGNMENT) : ALIGNMENT);
+    const size_t rounded = bytes ? hop_round_up(bytes, ALIGNMENT) : ALIGNMENT;
+#ifdef MADV_HUGEPAGE
+    /* Large blocks are streamed: with huge pages the fetching ahead does not stop every 4 KiB. Advice, no more. */
+    if (rounded >= 2 * (size_t)HUGE_PAGE && rounded <= SIZE_MAX - HUGE_PAGE) {
+        void *block = aligned_alloc(HUGE_PAGE, hop_round_up(rounded, HUGE_PAGE));
+        if (block)
+            madvise(block, rounded / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+        return block;
+    }
+#endif
+    return aligned_alloc(ALIGNMENT, rounded);
 }
 
 void hop_aligned_free(void *block)

@@ -39,6 +39,20 @@ enum { SIMD_QUERIES = 6, SIMD_GROUP = 24, SIMD_KEPT = 4 };
 #define SIMD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
 /* By number, as what lies past the last panel is not ours: asking for it does nothing. */
 #define SIMD_FETCH(pointer, bytes) __builtin_prefetch((const void *)((uintptr_t)(pointer) + (bytes)), 0, 2)
+
+/* Cache lines to be asked for, `lot` at a time: from `cut` on they count from values. end 0: none. */
+typedef struct simd_ahead {
+    uintptr_t keys, values;
+    size_t cut, line, end, lot;
+} simd_ahead;
+
+static inline void simd_fetch_ahead(simd_ahead *ahead)
+{
+    const size_t end = ahead->end - ahead->line < ahead->lot ? ahead->end : ahead->line + ahead->lot;
+    for (; ahead->line < end; ahead->line++)
+        SIMD_FETCH(ahead->line < ahead->cut ? ahead->keys : ahead->values, ahead->line * 64);
+}
+
 #ifdef __clang__
 #define SIMD_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -208,14 +222,45 @@ static SIMD_APART void SIMD_NAME(score_step)(size_t queries, size_t d, size_t lo
 }
 
 /* Coordinates are cut so that the keys between two cuts stay in the nearest cache for all tiles. */
-static void SIMD_NAME(scores_of)(size_t L, size_t d, const SIMD_REAL *x, const SIMD_REAL *keys, SIMD_REAL *scores)
+static inline size_t SIMD_NAME(cuts)(size_t d)
 {
-    const size_t most = (24 << 10) / (HOP_PANEL * sizeof(SIMD_REAL)), cuts = d ? (d + most - 1) / most : 1;
+    const size_t most = (24 << 10) / (HOP_PANEL * sizeof(SIMD_REAL));
+    return d ? (d + most - 1) / most : 1;
+}
+
+/*
+ * What lies behind a run, which the next one most likely is, cut into as many lots as all groups take steps: it comes
+ * from memory while this run is computed from the cache. Few queries read it themselves, and panels that are packed on
+ * the way (f64) have nothing behind them.
+ */
+static inline simd_ahead SIMD_NAME(ahead_of)(const SIMD_PANEL *panel, size_t first)
+{
+    const size_t panels = (panel->count + HOP_PANEL - 1) / HOP_PANEL, memories = panels * HOP_PANEL, d = panel->d;
+    const size_t columns = panel->columns, keys = memories * d, values = memories * columns;
+    if (!panel->values || sizeof(SIMD_REAL) > sizeof(float))
+        return (simd_ahead){.end = 0};
+    const size_t lines = (keys + values) * sizeof(SIMD_REAL) / 64, groups = (panel->L + SIMD_GROUP - 1) / SIMD_GROUP;
+    const size_t group = first / SIMD_GROUP, tiles = SIMD_GROUP / SIMD_QUERIES;
+    const size_t steps = panels * (tiles * SIMD_NAME(cuts)(d) + (columns + HOP_BLOCK - 1) / HOP_BLOCK);
+    return (simd_ahead){.keys = (uintptr_t)(panel->keys + keys),
+                        .values = (uintptr_t)(panel->values + values) - keys * sizeof(SIMD_REAL),
+                        .cut = keys * sizeof(SIMD_REAL) / 64,
+                        .line = lines * group / groups,
+                        .end = lines * (group + 1) / groups,
+                        .lot = lines / groups / steps + 1};
+}
+
+static void SIMD_NAME(scores_of)(size_t L, size_t d, const SIMD_REAL *x, const SIMD_REAL *keys, SIMD_REAL *scores,
+                                 simd_ahead *ahead)
+{
+    const size_t cuts = SIMD_NAME(cuts)(d);
     for (size_t cut = 0; cut < cuts; cut++) {
         const size_t low = d * cut / cuts, high = d * (cut + 1) / cuts;
-        for (size_t q = 0; q < L; q += SIMD_QUERIES)
+        for (size_t q = 0; q < L; q += SIMD_QUERIES) {
+            simd_fetch_ahead(ahead);
             SIMD_NAME(score_step)
-        (L - q < SIMD_QUERIES ? L - q : SIMD_QUERIES, d, low, high, x + q * d, keys, scores + q * HOP_PANEL);
+            (L - q < SIMD_QUERIES ? L - q : SIMD_QUERIES, d, low, high, x + q * d, keys, scores + q * HOP_PANEL);
+        }
     }
 }
 
@@ -388,6 +433,7 @@ static SIMD_APART void SIMD_NAME(keys_step)(size_t queries, size_t d, const SIMD
 /* One group of queries through the panels of a run, from memory `low` to `high`. */
 static void SIMD_NAME(group)(const SIMD_PANEL *panel, size_t first, size_t queries, size_t low, size_t high)
 {
+    simd_ahead ahead = SIMD_NAME(ahead_of)(panel, first);
     SIMD_REAL *weights = panel->scratch, *totals = weights + SIMD_GROUP * HOP_PANEL;
     SIMD_REAL *sums = totals + SIMD_GROUP * SIMD_WIDTH;
     const size_t d = panel->d, columns = panel->columns, cells = panel->values ? columns : d * SIMD_WIDTH;
@@ -397,15 +443,17 @@ static void SIMD_NAME(group)(const SIMD_PANEL *panel, size_t first, size_t queri
     for (size_t memory = low; memory < high; memory += HOP_PANEL) {
         const SIMD_REAL *keys = panel->keys + memory * d;
         const size_t count = high - memory < HOP_PANEL ? high - memory : HOP_PANEL;
-        SIMD_NAME(scores_of)(queries, d, x, keys, weights);
+        SIMD_NAME(scores_of)(queries, d, x, keys, weights, &ahead);
         if (!shift && count == HOP_PANEL)
             SIMD_NAME(weigh_step)(queries, weights, totals);
         else
             SIMD_NAME(guarded_weigh_step)(queries, count, shift, weights, totals);
-        for (size_t block = 0; block < columns && panel->values; block += HOP_BLOCK)
+        for (size_t block = 0; block < columns && panel->values; block += HOP_BLOCK) {
+            simd_fetch_ahead(&ahead);
             SIMD_NAME(average_step)
-        (queries, columns - block < HOP_BLOCK ? columns - block : HOP_BLOCK, columns, weights,
-         panel->values + memory * columns + block * HOP_PANEL, sums + block);
+            (queries, columns - block < HOP_BLOCK ? columns - block : HOP_BLOCK, columns, weights,
+             panel->values + memory * columns + block * HOP_PANEL, sums + block);
+        }
         if (!panel->values)
             SIMD_NAME(keys_step)(queries, d, weights, keys, sums);
     }
@@ -440,7 +488,8 @@ static void SIMD_NAME(top)(const SIMD_PANEL *panel, SIMD_REAL *top)
     SIMD_REAL *scores = panel->scratch;
     for (size_t first = 0; first < panel->L; first += SIMD_GROUP) {
         const size_t queries = panel->L - first < SIMD_GROUP ? panel->L - first : SIMD_GROUP;
-        SIMD_NAME(scores_of)(queries, panel->d, panel->x + first * panel->d, panel->keys, scores);
+        simd_ahead none = {.end = 0};
+        SIMD_NAME(scores_of)(queries, panel->d, panel->x + first * panel->d, panel->keys, scores, &none);
         for (size_t q = 0; q < queries; q++) {
             SIMD_NAME(vec) best = SIMD_NAME(splat)(&lowest);
             SIMD_UNROLL
@@ -460,7 +509,8 @@ static void SIMD_NAME(top)(const SIMD_PANEL *panel, SIMD_REAL *top)
 static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
 {
     assert(panel->count <= HOP_PANEL);
-    SIMD_NAME(scores_of)(panel->L, panel->d, panel->x, panel->keys, scores);
+    simd_ahead none = {.end = 0};
+    SIMD_NAME(scores_of)(panel->L, panel->d, panel->x, panel->keys, scores, &none);
 }
 
 #include "core/kernels_moments.h"
