@@ -151,11 +151,13 @@ static void measure_radius(hop_geometry *g, const float *rows, size_t n_rows)
 
 /*
  * One coordinate's tails from its histogram. A row is counted in the bin that f64 puts it in: off by less than 2^-30 of
- * a bin, which each mean carries. Within a bin every row counts as if it lay at the far edge.
+ * a bin and u's own rounding, which counts where the rows lie narrowly away from the centre; each mean carries both.
+ * Within a bin every row counts as if it lay at the far edge.
  */
 static void find_tails(hop_geometry *g, size_t l, size_t n_rows, const uint32_t *count)
 {
-    double low = g->low[l], width = (g->high[l] - low) / BINS, M = (double)n_rows, least = 0x1p-30 * width;
+    double low = g->low[l], width = (g->high[l] - low) / BINS, M = (double)n_rows,
+           least = 0x1p-30 * width + 0x1p-52 * g->extent[l];
     uint64_t above = 0, below = 0;    /* rows in the bins beyond the edges */
     double excess = 0, shortfall = 0; /* sum over them of whole bins from the edge to their far edge */
     size_t upper = BINS, lower = 0;   /* edges: bins upper.. are above, bins ..lower - 1 below */

@@ -13,7 +13,7 @@
 #ifndef HOP_SWEEP_ONCE
 #define HOP_SWEEP_ONCE
 enum { SWEEP_RUN = 96 };
-_Static_assert((int)SWEEP_RUN + 2 + 15 <= (int)HOP_SWEEP_DEPTH, "a run, four chains and a vector's lanes");
+_Static_assert((int)SWEEP_RUN + 3 + 2 + 4 <= (int)HOP_SWEEP_DEPTH, "a run and its rest, four chains, a vector's lanes");
 #define SWEEPS_LANES(type, real)                                                                                       \
     {                                                                                                                  \
         .lanes = sizeof(vec_##type) / sizeof(real), .real_bytes = sizeof(real), .extend = lanes_extend_##type,         \
@@ -186,7 +186,7 @@ static void SIMD_NAME(lanes_reverse)(const hop_sweep *s)
 /* ---- a single query ------------------------------------------------------------------------------------------- */
 
 /* D[i] += the lanes of v[i], i < n; lanes are summed in SIMD_REAL. */
-SIMD_INLINE void SIMD_NAME(totals_add)(size_t n, const SIMD_NAME(vec) *v, double *D)
+SIMD_INLINE void SIMD_NAME(totals_add)(size_t n, const SIMD_NAME(vec) * v, double *D)
 {
     SIMD_UNROLL
     for (size_t i = 0; i < n; i++)

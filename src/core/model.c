@@ -84,7 +84,7 @@ static hop_status transform_keys(hop_model *model, const hop_source *source, hop
 static hop_status measure_values(hop_model *model, const hop_source *source, hop_error *error)
 {
     model->values = source->values ? source->values : source->memories;
-    model->shared = model->values == model->keys;
+    model->shared = model->values == model->keys && model->p == model->d;
     if (model->shared) {
         model->value = model->key;
         return HOP_OK;

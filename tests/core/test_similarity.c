@@ -151,6 +151,24 @@ START_TEST(values_stay_as_given)
 }
 END_TEST
 
+/* Values that lie where the memories do, but in rows of another length, are values of their own. */
+START_TEST(values_may_share_the_memories_bytes)
+{
+    enum { M = 40, d = 4, p = 2 };
+    test_engine engine;
+    test_fill_normal(test_data.memories, M * d, 1, 0, 56);
+    const hop_source source = {.M = M, .d = d, .p = p, .memories = test_data.memories, .values = test_data.memories};
+    ck_assert(test_engine_init(&engine, &source, 3, 1) == HOP_OK);
+    ck_assert(!engine.model->shared);
+    for (size_t m = 0; m < 3; m++) {
+        hop_request request = test_best_effort(0.5, modes[m], (double)INFINITY);
+        test_must_retrieve(&engine, &request, 1, test_data.memories + 9 * d);
+        test_must_hold(&engine, &request, 1, test_data.memories + 9 * d);
+    }
+    test_engine_fini(&engine);
+}
+END_TEST
+
 /* A common shift of everything is what centering takes out. */
 START_TEST(a_common_offset_is_forgotten)
 {
@@ -255,6 +273,7 @@ static Suite *make(void)
     TCase *invariance = tcase_create("invariance");
     tcase_add_test(invariance, a_querys_length_is_forgotten);
     tcase_add_test(invariance, values_stay_as_given);
+    tcase_add_test(invariance, values_may_share_the_memories_bytes);
     tcase_add_test(invariance, a_common_offset_is_forgotten);
     suite_add_tcase(suite, invariance);
     TCase *refusals = tcase_create("refusals");
