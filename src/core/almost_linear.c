@@ -25,26 +25,35 @@ size_t hop_al_workspace_bytes(const hop_model *model, const hop_features *featur
     return hop_evaluation_bytes(model, features);
 }
 
-double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
+static double predict(unsigned g, double sigma, double T_abs, double h, size_t bucket)
 {
     unsigned k = g + 1; /* E ~ mean |t|^{g+1} h / (g+1)!, Gaussian: sigma^k (k-1)!! */
     double gauss = 1, cap = 1;
     for (unsigned i = 1; i <= k; i++) {
-        gauss *= sigma / (double)i * (i % 2 == k % 2 ? 1.0 : (double)i);
-        cap *= (i <= 2 ? sigma : T_abs) / (double)i;
+        gauss *= sigma * hop_inverse[i] * (i % 2 == k % 2 ? 1.0 : (double)i);
+        cap *= (i <= 2 ? sigma : T_abs) * hop_inverse[i];
     }
     const double *c;
-    return hop_min(hop_min(gauss, cap) * h, hop_minimax(g, T_abs, &c));
+    return hop_min(hop_min(gauss, cap) * h, hop_minimax_in(bucket, g, &c));
+}
+
+double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
+{
+    return predict(g, sigma, T_abs, h, hop_minimax_bucket(T_abs));
 }
 
 /* Whether auto expects some degree in (tried, cap] to meet max_error. */
-static bool promising(const hop_al_group *s, unsigned tried, const hop_al_lane *at)
+static bool promising(const hop_al_group *s, unsigned tried, size_t q)
 {
+    const hop_al_lane *at = &s->lanes[q];
     const hop_al_row *row = at->row;
-    double widest = row->z ? s->e.model->value.widest : 1, best = (double)INFINITY;
-    for (unsigned g = tried + 1; g <= row->degree_cap; g++)
-        best = hop_min(widest * hop_al_predict(g, row->sigma, row->query->T_abs, at->h[g]), best);
-    return best <= row->max_error * PREDICTION_MARGIN;
+    double widest = row->z ? s->e.model->value.widest : 1;
+    bool any = false; /* the highest one, as a rule */
+    for (unsigned g = row->degree_cap; g > tried && !any; g--) {
+        double E = predict(g, row->sigma, row->query->T_abs, s->h[g][q], at->bucket);
+        any = widest * E <= row->max_error * PREDICTION_MARGIN;
+    }
+    return any;
 }
 
 static void answer_lane(const hop_al_group *s, unsigned g, size_t q, const double *rows)
@@ -102,7 +111,7 @@ static void look(hop_al_group *s, unsigned g)
         if (!hop_al_looking(at, g))
             continue;
         hop_al_consider(s, g, q);
-        double limit = hop_al_allowed(s, at), score = hop_min(at->expected, at->eps);
+        double limit = at->allowed, score = hop_min(at->expected, at->eps);
         /* auto only notes a hopeless one, for last_try() */
         if (score <= HOP_AL_JUDGED * limit || hop_al_worth_gauss(s, g, at, score) || !at->row->predict) {
             score = hop_al_judge(s, g, q);
@@ -115,15 +124,10 @@ static void look(hop_al_group *s, unsigned g)
     }
 }
 
-/* 1/k */
-static const double inverse[HOP_DEGREE_MAX + 1] = {0,        1,        1.0 / 2,  1.0 / 3,  1.0 / 4,  1.0 / 5,  1.0 / 6,
-                                                   1.0 / 7,  1.0 / 8,  1.0 / 9,  1.0 / 10, 1.0 / 11, 1.0 / 12, 1.0 / 13,
-                                                   1.0 / 14, 1.0 / 15, 1.0 / 16, 1.0 / 17, 1.0 / 18, 1.0 / 19, 1.0 / 20,
-                                                   1.0 / 21, 1.0 / 22, 1.0 / 23, 1.0 / 24};
-
 static void start(hop_al_group *s, hop_al_row *const *rows, size_t n)
 {
     const hop_query *queries[HOP_LANES];
+    double size[HOP_LANES] = {0}, T[HOP_LANES] = {0};
     s->n = n;
     memset(s->c, 0, sizeof s->c);
     for (size_t q = 0; q < n; q++) {
@@ -137,6 +141,7 @@ static void start(hop_al_group *s, hop_al_row *const *rows, size_t n)
         row->bound = (double)INFINITY;
         row->sigma = (double)INFINITY;
         at->row = row;
+        at->allowed = hop_al_allowed(s, row);
         at->open = query->usable && query->s < 700 && row->degree_cap > 0;
         at->due = false;
         at->best_degree = 0;
@@ -145,15 +150,19 @@ static void start(hop_al_group *s, hop_al_row *const *rows, size_t n)
         queries[q] = at->open ? query : NULL;
         if (!at->open)
             continue;
+        at->bucket = hop_minimax_bucket(query->T_abs);
         at->under = hop_evaluation_under(s->e.features, s->e.f32, row->degree_cap, query->s, s->least);
-        hop_certificate_h(row->degree_cap, hop_max(query->T, 0), at->h);
-        double term = 1; /* at most 3 HOP_DEGREE_MAX roundings */
-        at->term[0] = 1;
-        for (unsigned k = 1; k <= row->degree_cap + 1; k++) {
-            term *= query->s * inverse[k];
-            at->term[k] = term * (1 + 0x1p-46);
-        }
+        size[q] = query->s;
+        T[q] = hop_max(query->T, 0);
     }
+    unsigned highest = s->e.features->g_max;
+    hop_certificate_h_lanes(highest, n, HOP_LANES, T, s->h[0]);
+    for (size_t q = 0; q < n; q++)
+        s->term[0][q] = 1;
+    /* four roundings a degree, the last one its own */
+    for (unsigned k = 1; k <= highest + 1; k++)
+        for (size_t q = 0; q < n; q++)
+            s->term[k][q] = s->term[k - 1][q] * (size[q] * hop_inverse[k]) * (1 + 0x1p-50);
     hop_evaluation_start(&s->e, queries, n);
 }
 
@@ -171,7 +180,7 @@ static void measure(hop_al_group *s)
     for (size_t q = 0; q < s->n; q++) {
         hop_al_lane *at = &s->lanes[q];
         at->row->sigma = sqrt(hop_max(2 * s->e.D[2][q], 0));
-        if (at->open && at->row->predict && !promising(s, 1, at))
+        if (at->open && at->row->predict && !promising(s, 1, q))
             at->open = false;
     }
 }
@@ -236,6 +245,8 @@ static void open_group(hop_al_group *s, const hop_model *model, const hop_featur
 {
     hop_evaluation_init(&s->e, model, features, form, workspace);
     s->least = hop_evaluation_least(model);
+    s->per_widest = 1 / model->value.widest;
+    s->z_rounding = 0x1p-22 * model->value.max_abs / model->value.widest;
     for (unsigned g = 1; g <= features->g_max; g++)
         s->error[g] = hop_evaluation_rounding(features, s->e.f32, g, row->query->roundings);
 }

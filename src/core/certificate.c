@@ -5,55 +5,40 @@
 
 #include <math.h>
 
+#include "core/kernels.h"
 #include "core/minimax.h"
 #include "core/rounding.h"
-
-/*
- * What weights of mean dev, none above most, can add in coordinate j: at any threshold above q,
- * mean e (v - q) <= mean e (threshold - q) + most mean (v - threshold)^+, and likewise below.
- */
-static double deviation(const hop_geometry *values, const hop_error_terms *terms, const hop_tail *tails, size_t j,
-                        double q)
-{
-    double up = values->high[j] - q, down = q - values->low[j];
-    double plain = terms->dev * hop_max(up, down);
-    if (!tails)
-        return plain;
-    const hop_tail *tail = &tails[j];
-    double above = terms->dev * hop_max(tail->upper - q, 0), below = terms->dev * hop_max(q - tail->lower, 0);
-    double above_rest = terms->most * tail->above, below_rest = terms->most * tail->below;
-    double sharp = terms->one_sided ? hop_max(above + above_rest, below + below_rest)
-                                    : hop_max(above, below) + above_rest + below_rest;
-    return hop_min(plain, sharp);
-}
 
 double hop_certificate_answer(const hop_geometry *values, const double *numerator, double denominator,
                               const hop_error_terms *terms, float *z)
 {
-    double worst = 0, unknown = isfinite(denominator) ? 0 : (double)INFINITY;
-    const hop_tail *tails = values->tails && terms->most > 0 ? values->tails : NULL;
-    if (tails)
-        tails += hop_tail_level(terms->dev / terms->most) * values->n;
-    for (size_t j = 0; j < values->n; j++) {
-        double min = (double)values->min[j], max = (double)values->max[j];
-        if (min == max) { /* osc_j = 0: the stored value is the answer */
-            z[j] = values->min[j];
-            continue;
-        }
-        double low = values->low[j], high = values->high[j];
-        double q = numerator[j] / denominator;
-        double error = unknown + terms->osc * (high - low) + deviation(values, terms, tails, j, q) +
-                       terms->weight * values->extent[j] + (terms->quotient + 2 * HOP_U64) * fabs(q);
-        double exact = values->centre[j] + q * values->scale[j];
-        double clipped = exact > min ? (exact < max ? exact : max) : min; /* NaN goes to min */
-        float rounded = (float)clipped;
-        z[j] = rounded;
-        double bound = hop_up(error * values->scale[j] + fabs(clipped - (double)rounded) + 2 * HOP_U64 * fabs(exact));
-        double cap = hop_max((double)rounded - min, max - (double)rounded) * (1 + 0x1p-52);
-        bound = bound < cap ? bound : cap; /* also where bound is NaN */
-        worst = bound > worst ? bound : worst;
+    size_t n = values->n;
+    hop_answer_row row = {.n = n,
+                          .centre = values->centre,
+                          .scale = values->scale,
+                          .low = values->low,
+                          .high = values->high,
+                          .extent = values->extent,
+                          .min = values->min,
+                          .max = values->max,
+                          .numerator = numerator,
+                          .denominator = denominator,
+                          .base = isfinite(denominator) ? 0 : (double)INFINITY,
+                          .osc = terms->osc,
+                          .dev = terms->dev,
+                          .weight = terms->weight,
+                          .quotient = terms->quotient + 2 * HOP_U64,
+                          .most = terms->most,
+                          .one_sided = terms->one_sided,
+                          .z = z};
+    /* at any threshold above q, mean e (v - q) <= mean e (threshold - q) + most mean (v - threshold)^+; likewise below */
+    if (values->tails && terms->most > 0) {
+        row.upper = values->tails + hop_tail_level(terms->dev / terms->most) * 4 * n;
+        row.above = row.upper + n;
+        row.lower = row.above + n;
+        row.below = row.lower + n;
     }
-    return worst;
+    return hop_kernels_get()->answer_row(&row);
 }
 
 double hop_certificate_expect(const hop_geometry *values, const hop_error_terms *terms)
@@ -81,30 +66,59 @@ double hop_certificate_fallback(const hop_geometry *values, float *z)
     return worst;
 }
 
-/* The series itself, for the highest degree; all terms are positive. */
-static double h_series(unsigned g, double T)
+/* h is INFINITY beyond. */
+#define H_MOST 1000.0
+
+const double hop_inverse[HOP_INVERSES] = {
+    0,        1,        1.0 / 2,  1.0 / 3,  1.0 / 4,  1.0 / 5,  1.0 / 6,  1.0 / 7,  1.0 / 8,  1.0 / 9,  1.0 / 10,
+    1.0 / 11, 1.0 / 12, 1.0 / 13, 1.0 / 14, 1.0 / 15, 1.0 / 16, 1.0 / 17, 1.0 / 18, 1.0 / 19, 1.0 / 20, 1.0 / 21,
+    1.0 / 22, 1.0 / 23, 1.0 / 24, 1.0 / 25, 1.0 / 26, 1.0 / 27, 1.0 / 28, 1.0 / 29, 1.0 / 30, 1.0 / 31, 1.0 / 32,
+    1.0 / 33, 1.0 / 34, 1.0 / 35, 1.0 / 36, 1.0 / 37, 1.0 / 38, 1.0 / 39, 1.0 / 40, 1.0 / 41, 1.0 / 42, 1.0 / 43,
+    1.0 / 44, 1.0 / 45, 1.0 / 46, 1.0 / 47, 1.0 / 48, 1.0 / 49, 1.0 / 50, 1.0 / 51, 1.0 / 52, 1.0 / 53, 1.0 / 54,
+    1.0 / 55, 1.0 / 56, 1.0 / 57, 1.0 / 58, 1.0 / 59, 1.0 / 60, 1.0 / 61, 1.0 / 62, 1.0 / 63};
+
+void hop_certificate_h_lanes(unsigned g_max, size_t n, size_t stride, const double *T, double *h)
 {
-    double term = 1, sum = 1;
-    for (unsigned i = 1; term > sum * 0x1p-60 && isfinite(sum); i++) {
-        term *= T / (double)(g + 1 + i);
-        sum += term;
-        if (T < (double)(g + 2 + i) / 2 && term < sum * 0x1p-32) {
-            sum += 2 * term; /* the rest is below a geometric series of ratio 1/2 */
-            break;
+    double x[HOP_LANES], term[HOP_LANES], *sum = h + g_max * stride, largest = 0;
+    for (size_t q = 0; q < n; q++) {
+        x[q] = T[q] <= H_MOST ? T[q] : (double)INFINITY; /* NaN too */
+        largest = x[q] <= H_MOST ? hop_max(x[q], largest) : largest;
+        term[q] = sum[q] = 1;
+    }
+    /* the series of the highest degree; behind these terms it is below a geometric series of ratio 1/2 */
+    unsigned terms = 14 + (unsigned)(2 * largest);
+    for (unsigned i = 1; i <= terms; i++) {
+        unsigned j = g_max + 1 + i;
+        double inverse = j < HOP_INVERSES ? hop_inverse[j] : 1 / (double)j;
+        for (size_t q = 0; q < n; q++) {
+            term[q] *= x[q] * inverse;
+            sum[q] += term[q];
         }
     }
-    /*
-     * i + 2 roundings a term, i of the sum; terms matter only while i < 4 T + 64. Where the loop ends by its
-     * condition, the rest is below 3 2^-60 of the sum: less than what this adds.
-     */
-    return sum * (1 + hop_gamma(3 * (4 * T + 64), HOP_U64));
+    /* 3 roundings a factor, one an addition */
+    double up = 1 + hop_gamma(4 * ((double)terms + 2), HOP_U64);
+    for (size_t q = 0; q < n; q++)
+        sum[q] = (sum[q] + term[q]) * up;
+    for (unsigned g = g_max; g > 0; g--)
+        for (size_t q = 0; q < n; q++)
+            h[(g - 1) * stride + q] = (1 + x[q] * hop_inverse[g + 1] * h[g * stride + q]) * (1 + 0x1p-50);
 }
 
 void hop_certificate_h(unsigned g_max, double T, double *h)
 {
-    h[g_max] = h_series(g_max, T);
-    for (unsigned g = g_max; g > 0; g--)
-        h[g - 1] = (1 + T / (double)(g + 1) * h[g]) * (1 + 0x1p-50);
+    hop_certificate_h_lanes(g_max, 1, 1, &T, h);
+}
+
+/* The larger of low and Jensen's mean e^t >= e^{mean t}, which e^x <= 1/(1 - x), x < 1, may tell without an exp. */
+static double at_least_jensen(double first, double low)
+{
+    return first < 0.5 && low * (1 - first) > 1 + 0x1p-48 ? low : hop_max(exp(first) * (1 - 0x1p-50), low);
+}
+
+/* The smaller of high and e^T, which e^T >= 1 + T may tell without an exp. */
+static double at_most_largest(double T, double high)
+{
+    return 1 + T > high * (1 + 0x1p-48) ? high : hop_min(high, exp(T) * (1 + 0x1p-50));
 }
 
 bool hop_certificate_taylor(const hop_partial *partial, hop_truncation *out)
@@ -113,18 +127,17 @@ bool hop_certificate_taylor(const hop_partial *partial, hop_truncation *out)
     double top = hop_max(0, partial->top + partial->top_error); /* NaN stays */
     double D_g_low = hop_down(partial->D) - partial->D_error;
     double D_g_high = hop_up(partial->D) + partial->D_error;
-    /* Jensen: mean e^t >= e^{mean t} */
-    double jensen = exp(partial->first - partial->first_error) * (1 - 0x1p-50);
     double E;
     if (partial->g % 2) {
         E = hop_up(top * h);
-        out->D_low = hop_max(jensen, D_g_low);
+        out->D_low = D_g_low;
     } else {
-        E = hop_up(partial->T_abs * top * h / (double)(partial->g + 1));
-        out->D_low = hop_max(jensen, hop_down(D_g_low - E) - 0x1p-50 * E);
+        E = hop_up(partial->T_abs * top * h * hop_inverse[partial->g + 1]);
+        out->D_low = hop_down(D_g_low - E) - 0x1p-50 * E;
     }
     out->E = E;
-    out->D_high = hop_min(hop_up(D_g_high + E), exp(partial->T) * (1 + 0x1p-50));
+    out->D_low = at_least_jensen(partial->first - partial->first_error, out->D_low);
+    out->D_high = at_most_largest(partial->T, hop_up(D_g_high + E));
     return partial->D > 0 && isfinite(E) && out->D_low > 0 && isfinite(out->D_low);
 }
 
@@ -133,10 +146,10 @@ bool hop_certificate_minimax(const hop_weighted *weighted, hop_truncation *out)
     double eps = weighted->eps, slack = 0x1p-45 * (fabs(weighted->D) + weighted->D_error);
     double low = weighted->first - weighted->first_error;
     /* With S = mean e^t: |D - S| <= eps (S - mean t), solved for S on either side; S >= e^{mean t} is Jensen's. */
-    double D_low = hop_max(exp(low) * (1 - 0x1p-50),
-                           (weighted->D - weighted->D_error + eps * low - slack - 0x1p-45 * fabs(low)) / (1 + eps));
+    double below = (weighted->D - weighted->D_error + eps * low - slack - 0x1p-45 * fabs(low)) / (1 + eps);
+    double D_low = at_least_jensen(low, below);
     double above = (weighted->D + weighted->D_error - eps * low + slack + 0x1p-45 * fabs(low)) / (1 - eps);
-    out->D_high = hop_min(above * (1 + 0x1p-50), exp(weighted->T) * (1 + 0x1p-50));
+    out->D_high = at_most_largest(weighted->T, above * (1 + 0x1p-50));
     out->D_low = D_low;
     /* mean |e| / S <= eps (1 - mean t / S) */
     double mean = 1 - low / (low < 0 ? D_low : out->D_high);
@@ -193,7 +206,7 @@ static bool certify_taylor(const hop_exponents *x, unsigned g, double h, hop_bou
     take(&truncation, out);
     double most = h;
     for (unsigned k = 1; k <= g + 1; k++)
-        most *= x->T_abs / (double)k;
+        most *= x->T_abs * hop_inverse[k];
     out->most = most * (1 + 0x1p-45);
     out->one_sided = g % 2;
     return sound(out);
@@ -229,10 +242,10 @@ static bool certify_polynomial(const hop_exponents *x, unsigned g, const hop_pol
     for (unsigned k = 0; k <= g; k++)
         out->c[k] = polynomial->c[k];
     sum_up(x, g, polynomial->slack, out);
-    double jensen = exp(x->D[1] - x->D_error[1]) * (1 - 0x1p-50), E = polynomial->E;
+    double E = polynomial->E;
     double low = out->D - out->error - (polynomial->below ? 0 : E), high = hop_up(out->D + out->error + E);
-    out->D_low = hop_max(jensen, low - 0x1p-48 * (fabs(out->D) + out->error + E));
-    out->D_high = hop_min(high, exp(x->T) * (1 + 0x1p-50));
+    out->D_low = at_least_jensen(x->D[1] - x->D_error[1], low - 0x1p-48 * (fabs(out->D) + out->error + E));
+    out->D_high = at_most_largest(x->T, high);
     out->E = E;
     out->most = polynomial->most;
     out->one_sided = polynomial->below;

@@ -41,12 +41,19 @@ double hop_certificate_expect(const hop_geometry *values, const hop_error_terms 
 /* The answer when nothing is known: the centre of the values, its range as bound. z NULL: the bound only. */
 double hop_certificate_fallback(const hop_geometry *values, float *z);
 
+/* 1/k, k >= 1, to the nearest f64: h and the certificates multiply where they would divide. */
+enum { HOP_INVERSES = 64 };
+extern const double hop_inverse[HOP_INVERSES];
+
 /*
  * h[g], g = 0..g_max, rounded up: h_g(T) = (g+1)! sum_{j > g} T^{j-g-1} / j!  for T >= 0.
- * e^t - P_g(t) = t^{g+1} h_g(t)/(g+1)!, h_g is increasing, and h_g = 1 + T/(g+2) h_{g+1}. INFINITY where it overflows.
+ * e^t - P_g(t) = t^{g+1} h_g(t)/(g+1)!, h_g is increasing, and h_g = 1 + T/(g+2) h_{g+1}. INFINITY for T > 1000.
  * Cost: O(g_max + T).
  */
 void hop_certificate_h(unsigned g_max, double T, double *h);
+
+/* The same for n <= HOP_LANES numbers T: h[g * stride + q]. */
+void hop_certificate_h_lanes(unsigned g_max, size_t n, size_t stride, const double *T, double *h);
 
 /* What is known of exp's partial sums over the memories at one degree; P_g(t) = sum_{k <= g} t^k / k!. */
 typedef struct hop_partial {

@@ -6,6 +6,7 @@
 #include "core/geometry.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -171,13 +172,14 @@ static void find_tails(hop_geometry *g, size_t l, size_t n_rows, const uint32_t 
             below += count[lower++];
             shortfall += (double)below;
         }
-        g->tails[k * g->n + l] = (hop_tail){.upper = low + (double)upper * width,
-                                            .above = hop_up(excess / M * width + least),
-                                            .lower = low + (double)lower * width,
-                                            .below = hop_up(shortfall / M * width + least)};
-        const hop_tail *tail = &g->tails[k * g->n + l];
-        g->tail_reach[k] = hop_max(g->tail_reach[k], g->scale[l] * hop_max(tail->upper, -tail->lower));
-        g->tail_rest[k] = hop_max(g->tail_rest[k], g->scale[l] * hop_max(tail->above, tail->below));
+        double *at = g->tails + k * 4 * g->n + l;
+        at[0] = low + (double)upper * width;
+        at[g->n] = hop_up(excess / M * width + least);
+        at[2 * g->n] = low + (double)lower * width;
+        at[3 * g->n] = hop_up(shortfall / M * width + least);
+        hop_tail tail = hop_geometry_tail(g, k, l);
+        g->tail_reach[k] = hop_max(g->tail_reach[k], g->scale[l] * hop_max(tail.upper, -tail.lower));
+        g->tail_rest[k] = hop_max(g->tail_rest[k], g->scale[l] * hop_max(tail.above, tail.below));
     }
 }
 
@@ -209,8 +211,11 @@ static hop_status measure_tails(hop_geometry *g, const float *rows, size_t n_row
 
 size_t hop_tail_level(double fraction)
 {
-    int e = 0;
-    frexp(fraction * 1.4142, &e); /* level k is nearest for fractions about 2^-(k+1) */
+    uint64_t bits;
+    double near =
+        fraction * 1.4142; /* level k is nearest for fractions about 2^-(k+1): near in [2^(e-1), 2^e), k = -e */
+    memcpy(&bits, &near, sizeof bits);
+    int e = (int)(bits >> 52 & 0x7ff) - 1022;
     return e > 0 ? 0 : -e < HOP_TAIL_LEVELS ? (size_t)-e : HOP_TAIL_LEVELS - 1;
 }
 
@@ -234,7 +239,7 @@ hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n
     g.low = numbers + 3 * n;
     g.high = numbers + 4 * n;
     g.extent = numbers + 5 * n;
-    g.tails = tails ? (hop_tail *)(numbers + ARRAYS_F64 * n) : NULL;
+    g.tails = tails ? numbers + ARRAYS_F64 * n : NULL;
     g.min = (float *)(numbers + ARRAYS_F64 * n + tails * sizeof(hop_tail) / sizeof(double));
     g.max = g.min + n;
 

@@ -34,7 +34,7 @@ typedef struct hop_geometry {
     double max_abs, max_l2;      /* of the stored rows, as measured (not outward) */
     double range;                /* largest max - min */
     double widest;               /* >= max_l scale[l] extent[l] */
-    hop_tail *tails;             /* HOP_TAIL_LEVELS x n; NULL: too few rows, or too many coordinates */
+    double *tails;               /* HOP_TAIL_LEVELS x 4 x n: hop_geometry_tail(); NULL: too few rows, or too many n */
     /* Of each level, over all coordinates, in the rows' unit: the farthest threshold, and the most above or below. */
     double tail_reach[HOP_TAIL_LEVELS], tail_rest[HOP_TAIL_LEVELS];
     void *block;
@@ -58,6 +58,13 @@ size_t hop_geometry_bytes(size_t n_rows, size_t n);
 
 /* The level whose share of rows beyond its thresholds is nearest to fraction. */
 size_t hop_tail_level(double fraction);
+
+/* In memory upper, above, lower and below of all coordinates lie one after the other. */
+static inline hop_tail hop_geometry_tail(const hop_geometry *geometry, size_t level, size_t l)
+{
+    const double *at = geometry->tails + level * 4 * geometry->n + l;
+    return (hop_tail){at[0], at[geometry->n], at[2 * geometry->n], at[3 * geometry->n]};
+}
 
 /* u of one row: u[l] = (row[l] - centre[l]) 2^-e, each with relative error 2^-53. */
 static inline double hop_geometry_scaled(const hop_geometry *geometry, const float *row, size_t l)

@@ -41,7 +41,7 @@ static void see(const hop_al_group *s, unsigned g, size_t q, sight *out)
     const hop_evaluation_error *error = &s->error[g];
     for (unsigned k = 0; k <= g + 1; k++) {
         out->D[k] = s->e.D[k][q];
-        out->D_error[k] = hop_up((error->D0 + k * error->D1) * at->term[k] + at->under);
+        out->D_error[k] = hop_up((error->D0 + k * error->D1) * s->term[k][q] + at->under);
     }
     double second = hop_up(hop_max(out->D[2], 0) + out->D_error[2]);
     out->x = (hop_exponents){.T = query->T,
@@ -67,7 +67,7 @@ static bool weighable(const double *c, unsigned g)
 static void find_minimax(hop_al_lane *at, unsigned g)
 {
     at->c = NULL;
-    at->eps = hop_minimax(g, at->row->query->T_abs, &at->c);
+    at->eps = hop_minimax_in(at->bucket, g, &at->c);
     if (!(at->eps < 1) || !weighable(at->c, g))
         at->eps = (double)INFINITY;
 }
@@ -87,24 +87,24 @@ void hop_al_consider(hop_al_group *s, unsigned g, size_t q)
     /* of keys that fill a ball evenly, until D_2 is there */
     double moment = g > 1 ? sigma * sigma : T_abs * T_abs / ((double)s->e.index->d + 2);
     if (g % 2 == 0)
-        E = T_abs * s->e.D[g][q] * at->h[g] / (g + 1);
+        E = T_abs * s->e.D[g][q] * s->h[g][q] * hop_inverse[g + 1];
     else if (s->e.highest > g || s->e.top > g)
-        E = s->e.D[g + 1][q] * at->h[g];
+        E = s->e.D[g + 1][q] * s->h[g][q];
     else
-        E = s->e.D[g - 1][q] * moment / (g + 1) * at->h[g];
+        E = s->e.D[g - 1][q] * moment * hop_inverse[g + 1] * s->h[g][q];
     at->expected = E / hop_max(at->D, 1);
 }
 
 /* What max_error leaves to E / D, before rounding. */
-double hop_al_allowed(const hop_al_group *s, const hop_al_lane *at)
+double hop_al_allowed(const hop_al_group *s, const hop_al_row *row)
 {
-    return at->row->z ? at->row->max_error / s->e.model->value.widest : 2 * at->row->max_error;
+    return row->z ? row->max_error / s->e.model->value.widest : 2 * row->max_error;
 }
 
 /* Whether a certificate that comes to this will do, the rounding of z to f32 included. */
 static bool will_meet(const hop_al_group *s, const hop_al_lane *at, double score)
 {
-    return score + 0x1p-22 * s->e.model->value.max_abs / s->e.model->value.widest <= hop_al_allowed(s, at);
+    return score + s->z_rounding <= at->allowed;
 }
 
 /*
@@ -117,12 +117,7 @@ bool hop_al_worth_gauss(const hop_al_group *s, unsigned g, const hop_al_lane *at
         return false;
     bool last = g >= at->row->degree_cap;
     return !at->row->predict || ((last || hop_multiindex_count(s->e.index, g + 2) >= GAUSS_WORTH) &&
-                                 ratio <= gauss_gain(g) * HOPE_MARGIN * hop_al_allowed(s, at));
-}
-
-bool hop_al_looking(const hop_al_lane *at, unsigned g)
-{
-    return at->open && g <= at->row->degree_cap;
+                                 ratio <= gauss_gain(g) * HOPE_MARGIN * at->allowed);
 }
 
 /* G's coefficients at degree g to c, and its E as far as D_{g+1} is known; INFINITY: none. */
@@ -163,7 +158,7 @@ bool hop_al_choose(hop_al_group *s, unsigned g)
                 s->c[q] = at->gauss;
             }
         }
-        any = any || best <= HOPE_MARGIN * hop_al_allowed(s, at);
+        any = any || best <= HOPE_MARGIN * at->allowed;
     }
     return any;
 }
@@ -189,12 +184,12 @@ bool hop_al_is_top(const hop_al_group *s, unsigned g, size_t q, const double *c)
 }
 
 /* The terms of an answer: N's rounding is its own, not D's (evaluation.h). */
-static hop_error_terms terms_of(const hop_al_group *s, unsigned g, const hop_al_lane *at, const hop_bound *bound)
+static hop_error_terms terms_of(const hop_al_group *s, unsigned g, size_t q, const hop_bound *bound)
 {
     hop_error_terms terms = hop_bound_terms(bound);
     double rounding = 0;
     for (unsigned k = 0; k <= g; k++)
-        rounding += fabs(bound->c[k]) * ((s->error[g].N0 + k * s->error[g].N1) * at->term[k] + at->under);
+        rounding += fabs(bound->c[k]) * ((s->error[g].N0 + k * s->error[g].N1) * s->term[k][q] + s->lanes[q].under);
     terms.weight = hop_max(terms.weight, hop_up(rounding * (1 + 0x1p-46) / hop_down(bound->D_low)));
     return terms;
 }
@@ -206,32 +201,37 @@ static double score_of(const hop_al_group *s, const hop_al_lane *at, const hop_b
     if (!at->row->z)
         return log(bound->D_high / bound->D_low);
     double widest = s->e.model->value.widest; /* 0 where all values agree: any answer is exact */
-    return widest > 0 ? hop_certificate_expect(&s->e.model->value, terms) / widest : terms->dev;
+    return widest > 0 ? hop_certificate_expect(&s->e.model->value, terms) * s->per_widest : terms->dev;
 }
 
 /*
- * Of T and W the one that is expected to be clearly larger is not made, nor any after one that meets. Where the top
- * degree has been evaluated for another polynomial, that one is kept if it meets and is nearly as good.
+ * Of T and W the one that is expected to be smaller comes first, one that is expected to be clearly larger is not made,
+ * nor any after one that meets. Where the top degree has been evaluated for another polynomial, that one is kept if it
+ * meets and is nearly as good.
  */
 double hop_al_judge(hop_al_group *s, unsigned g, size_t q)
 {
     hop_al_lane *at = &s->lanes[q];
     sight seen;
-    hop_bound bound[HOP_CERTIFICATES];
+    hop_bound other[HOP_CERTIFICATES - 1], *bound[HOP_CERTIFICATES];
     hop_error_terms terms[HOP_CERTIFICATES];
     const double *c[HOP_CERTIFICATES] = {NULL, at->c, at->gauss};
     double score[HOP_CERTIFICATES], best = (double)INFINITY;
     int use = 0, there = -1;
     see(s, g, q, &seen);
-    for (int kind = 0; kind < HOP_CERTIFICATES; kind++) {
+    int first = at->eps < at->expected ? HOP_CERTIFICATE_W : HOP_CERTIFICATE_T;
+    const int order[HOP_CERTIFICATES] = {first, HOP_CERTIFICATE_T + HOP_CERTIFICATE_W - first, HOP_CERTIFICATE_G};
+    for (int i = 0; i < HOP_CERTIFICATES; i++) {
+        int kind = order[i];
+        bound[kind] = i ? &other[i - 1] : &at->bound;
         score[kind] = (double)INFINITY;
         bool tried = kind == HOP_CERTIFICATE_T   ? !(at->expected > CLEARLY * at->eps)
                      : kind == HOP_CERTIFICATE_W ? at->eps < 1 && !(at->eps > CLEARLY * at->expected)
                                                  : hop_al_worth_gauss(s, g, at, best);
-        if (tried && hop_certify(&seen.x, g, at->h[g], 0, 1u << kind, &bound[kind]) &&
-            (kind != HOP_CERTIFICATE_G || weighable(bound[kind].c, g))) {
-            terms[kind] = terms_of(s, g, at, &bound[kind]);
-            score[kind] = score_of(s, at, &bound[kind], &terms[kind]);
+        if (tried && hop_certify(&seen.x, g, s->h[g][q], 0, 1u << kind, bound[kind]) &&
+            (kind != HOP_CERTIFICATE_G || weighable(bound[kind]->c, g))) {
+            terms[kind] = terms_of(s, g, q, bound[kind]);
+            score[kind] = score_of(s, at, bound[kind], &terms[kind]);
         }
         if (!(score[kind] < (double)INFINITY))
             continue;
@@ -239,16 +239,17 @@ double hop_al_judge(hop_al_group *s, unsigned g, size_t q)
             best = score[kind];
             use = kind;
         }
-        if (s->e.top == g + 1 && hop_al_is_top(s, g, q, kind == HOP_CERTIFICATE_G ? bound[kind].c : c[kind]))
+        if (s->e.top == g + 1 && hop_al_is_top(s, g, q, kind == HOP_CERTIFICATE_G ? bound[kind]->c : c[kind]))
             there = kind;
         if (will_meet(s, at, best) && (s->e.top != g + 1 || there == kind))
             break; /* no other is needed */
     }
     if (!(best < (double)INFINITY))
         return best;
-    if (!s->e.features->A && there >= 0 && score[there] <= NEARLY * best && score[there] <= hop_al_allowed(s, at))
+    if (!s->e.features->A && there >= 0 && score[there] <= NEARLY * best && score[there] <= at->allowed)
         use = there;
-    at->bound = bound[use];
+    if (bound[use] != &at->bound)
+        at->bound = *bound[use];
     at->terms = terms[use];
     if (use == HOP_CERTIFICATE_G)
         memcpy(at->gauss, at->bound.c, (g + 1) * sizeof *at->gauss);

@@ -14,6 +14,8 @@
 /* Where a lane stands. */
 typedef struct hop_al_lane {
     hop_al_row *row;
+    double allowed;       /* hop_al_allowed() */
+    size_t bucket;        /* hop_minimax_bucket() */
     bool open;            /* still looking for a degree */
     bool due;             /* wants its numerator at the degree at hand */
     unsigned best_degree; /* of the smallest ratio so far; 0: no degree had a bound */
@@ -23,8 +25,6 @@ typedef struct hop_al_lane {
     const double *c;
     double D, expected;               /* Taylor's D, and coarsely certificate T's E / D */
     double under;                     /* hop_evaluation_under() of the highest degree */
-    double h[HOP_DEGREE_MAX];         /* h_g(max(T, 0)) */
-    double term[HOP_DEGREE_MAX + 2];  /* s^k/k!, rounded up */
     double gauss[HOP_DEGREE_MAX + 1]; /* G's coefficients at the degree at hand */
     hop_bound bound;                  /* at the degree at hand, once judged */
     hop_error_terms terms;            /* of an answer by that bound */
@@ -39,14 +39,21 @@ typedef struct hop_al_group {
     double top_gauss[HOP_LANES][HOP_DEGREE_MAX + 1];
     hop_evaluation_error error[HOP_DEGREE_MAX]; /* by degree */
     double least;
+    double h[HOP_DEGREE_MAX + 1][HOP_LANES];    /* h_g(max(T, 0)) */
+    double term[HOP_DEGREE_MAX + 2][HOP_LANES]; /* s^k/k!, rounded up */
+    double per_widest;                          /* 1 / the values' extent */
+    double z_rounding;                          /* of z to f32, over the values' extent */
     size_t n;
 } hop_al_group;
 
 /* Whether lane is still to be looked at at degree g. */
-bool hop_al_looking(const hop_al_lane *at, unsigned g);
+static inline bool hop_al_looking(const hop_al_lane *at, unsigned g)
+{
+    return at->open && g <= at->row->degree_cap;
+}
 
 /* What max_error leaves to E / D, before rounding. */
-double hop_al_allowed(const hop_al_group *s, const hop_al_lane *at);
+double hop_al_allowed(const hop_al_group *s, const hop_al_row *row);
 
 /* What to expect of lane q's certificates at degree g, to the lane. D_k must be there for k <= g. */
 void hop_al_consider(hop_al_group *s, unsigned g, size_t q);

@@ -10,6 +10,7 @@
 #ifndef HOP_KERNELS_H
 #define HOP_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum {
@@ -147,6 +148,45 @@ typedef struct hop_row_products {
     double *sums;
 } hop_row_products;
 
+/*
+ * The last step of an answer (certificate.h), n coordinates. With q = numerator / denominator, exact = centre + q scale:
+ *
+ *     z     = the f32 nearest to exact, clipped to [min, max]; NaN counts as min
+ *     error = base + osc (high - low) + deviation + weight extent + quotient |q|
+ *     bound = error scale + |clipped - z| + 2 u64 |exact|, rounded up; at most max(z - min, max - z), also where NaN
+ *
+ * deviation is dev max(high - q, q - low), and no more than what the tails say where upper is not NULL: with
+ * a = dev max(upper - q, 0), b = dev max(q - lower, 0), the larger of a + most above and b + most below (one_sided), or
+ * max(a, b) + most above + most below. Every table makes the same roundings: the same numbers come out, bit for bit.
+ */
+typedef struct hop_answer_row {
+    size_t n;
+    const double *centre, *scale, *low, *high, *extent; /* n each, all finite */
+    const float *min, *max;                             /* n each, finite, min <= max */
+    const double *upper, *above, *lower, *below;        /* n each; upper NULL: none */
+    const double *numerator;                            /* n */
+    double denominator, base, osc, dev, weight, quotient, most;
+    bool one_sided;
+    float *z; /* n */
+} hop_answer_row;
+
+/*
+ * What hop_query_prepare() sums over the coordinates, d > 0. xi leaves as w = beta x' scale,
+ * and as 0 where extent is 0, whatever x' is. A term sees at most d + 4 roundings, its own included.
+ */
+typedef struct hop_query_row {
+    size_t d;
+    double beta;
+    const double *centre, *scale, *low, *high, *extent; /* d each, all finite */
+    const float *x;                                     /* x' where that is f32; NULL: it is in xi */
+    double *xi;                                         /* d */
+} hop_query_row;
+
+typedef struct hop_query_sums {
+    double square, base, base_abs; /* x'^2, centre x', |centre x'| */
+    double box, up, down;          /* |w| extent, max(w low, w high), max(-w low, -w high) */
+} hop_query_sums;
+
 typedef struct hop_kernels {
     const char *isa;
 
@@ -170,6 +210,10 @@ typedef struct hop_kernels {
     /* out[j * stride + m] = factor[m] from[j * stride + m], j < rows, m < stride: a multiple of HOP_ROW_STEP. */
     void (*moment_multiply)(size_t rows, size_t stride, const double *factor, const double *from, double *out);
     void (*moment_products)(const hop_row_products *work);
+
+    /* The largest bound of the row. */
+    double (*answer_row)(const hop_answer_row *row);
+    void (*query_row)(const hop_query_row *row, hop_query_sums *sums);
 } hop_kernels;
 
 /* One table a machine. A table other than the reference may be used only where cpu.h says so. */

@@ -177,6 +177,26 @@ static inline vec_f64 lane_sums_f64(const vec_f64 *v)
     return _mm512_shuffle_f64x2(half[0], half[1], 0x88) + _mm512_shuffle_f64x2(half[0], half[1], 0xdd);
 }
 
+static inline vec_f64 larger_f64(vec_f64 a, vec_f64 b)
+{
+    return _mm512_max_pd(a, b);
+}
+
+static inline vec_f64 smaller_f64(vec_f64 a, vec_f64 b)
+{
+    return _mm512_min_pd(a, b);
+}
+
+static inline vec_f64 from_f32_f64(const float *at)
+{
+    return _mm512_cvtps_pd(_mm256_loadu_ps(at));
+}
+
+static inline void to_f32_f64(float *at, vec_f64 v)
+{
+    _mm256_storeu_ps(at, _mm512_cvtpd_ps(v));
+}
+
 #define SIMD_REAL double
 #define SIMD_PANEL hop_panel_f64
 #define SIMD_NAME(x) x##_f64
@@ -198,4 +218,6 @@ const hop_kernels hop_kernels_avx512 = {
     .one_f64 = SWEEPS_ONE(f64, double),
     .moment_multiply = moment_multiply,
     .moment_products = moment_products,
+    .answer_row = answer_row,
+    .query_row = query_row,
 };

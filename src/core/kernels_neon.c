@@ -178,6 +178,26 @@ static inline vec_f64 lane_sums_f64(const vec_f64 *v)
     return vpaddq_f64(v[0], v[1]);
 }
 
+static inline vec_f64 larger_f64(vec_f64 a, vec_f64 b)
+{
+    return vbslq_f64(vcgtq_f64(a, b), a, b);
+}
+
+static inline vec_f64 smaller_f64(vec_f64 a, vec_f64 b)
+{
+    return vbslq_f64(vcltq_f64(a, b), a, b);
+}
+
+static inline vec_f64 from_f32_f64(const float *at)
+{
+    return vcvt_f64_f32(vld1_f32(at));
+}
+
+static inline void to_f32_f64(float *at, vec_f64 v)
+{
+    vst1_f32(at, vcvt_f32_f64(v));
+}
+
 #define SIMD_REAL double
 #define SIMD_PANEL hop_panel_f64
 #define SIMD_NAME(x) x##_f64
@@ -199,4 +219,6 @@ const hop_kernels hop_kernels_neon = {
     .one_f64 = SWEEPS_ONE(f64, double),
     .moment_multiply = moment_multiply,
     .moment_products = moment_products,
+    .answer_row = answer_row,
+    .query_row = query_row,
 };

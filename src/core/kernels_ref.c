@@ -137,6 +137,23 @@ static void moment_products(const hop_row_products *work)
     }
 }
 
+#include "core/kernels_rows.h"
+
+static double answer_row(const hop_answer_row *row)
+{
+    double worst = 0;
+    for (size_t j = 0; j < row->n; j++)
+        worst = hop_max(answer_at(row, j), worst);
+    return worst;
+}
+
+static void query_row(const hop_query_row *row, hop_query_sums *sums)
+{
+    *sums = (hop_query_sums){0};
+    for (size_t l = 0; l < row->d; l++)
+        query_at(row, l, sums);
+}
+
 const hop_kernels hop_kernels_reference = {
     .isa = "reference",
     .panel_f32 = panel_f32,
@@ -150,4 +167,6 @@ const hop_kernels hop_kernels_reference = {
     .one_f64 = REF_ONE(f64, double),
     .moment_multiply = moment_multiply,
     .moment_products = moment_products,
+    .answer_row = answer_row,
+    .query_row = query_row,
 };

@@ -15,7 +15,9 @@
  *     largest(v)                   the largest lane
  *     widen_add(sum, n, N)         N[i] += sum[i] in f64, i < n, a multiple of SIMD_WIDTH
  *     total(v)                     the sum of the lanes, in log2(SIMD_WIDTH) roundings of SIMD_REAL
- *     lane_sums(v)                 f64 only: lane i holds the sum of v[i]'s lanes, i < SIMD_WIDTH; a tree
+ *     lane_sums(v)                 f64 only, as the rest: lane i holds the sum of v[i]'s lanes, i < SIMD_WIDTH; a tree
+ *     larger smaller               a where a > b (a < b), else b: also where one is NaN
+ *     from_f32(at) to_f32(at, v)   SIMD_WIDTH f32, as f64; v rounded to them
  *
  * and includes this file, which ends by undefining the macros. A tile is SIMD_QUERIES queries by SIMD_SLOTS vectors of
  * memories: all its sums are in registers, beside one row of vectors and one splat, so that SIMD_SLOTS + SIMD_QUERIES
@@ -514,6 +516,7 @@ static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
 }
 
 #include "core/kernels_moments.h"
+#include "core/kernels_rows.h"
 #undef SIMD_LANES
 #endif
 

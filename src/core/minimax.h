@@ -10,6 +10,7 @@
 #ifndef HOP_MINIMAX_H
 #define HOP_MINIMAX_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -31,8 +32,14 @@ extern const double hop_minimax_coefficients[];
 /*
  * eps for degree g and |t| <= T_abs, and the g + 1 coefficients c in *coefficients (static, exact f64). INFINITY, and
  * *coefficients untouched: there is no such polynomial, or none that is worth its name. Below T_abs = 0.5 the
- * polynomial of 0.5 is given, which a Taylor polynomial beats. Cost: a search of six steps.
+ * polynomial of 0.5 is given, which a Taylor polynomial beats. Cost: some ten instructions.
  */
 double hop_minimax(unsigned g, double T_abs, const double **coefficients);
+
+/* The same in two steps: of several degrees the first is made once. Buckets: of the table, or HOP_MINIMAX_NONE. */
+size_t hop_minimax_bucket(double T_abs);
+double hop_minimax_in(size_t bucket, unsigned g, const double **coefficients);
+
+#define HOP_MINIMAX_NONE SIZE_MAX
 
 #endif
