@@ -5,7 +5,7 @@
  *
  * For d in {8, 16, 32, 64}, memories evenly on the unit sphere or normal with coordinate l scaled by 1/l (skewed), and
  * R = beta |x| max|y| in {0.5, 1, 2, 4}: the lowest degree whose bound meets max_error at the median query, the median of
- * bound / true error there, and the smallest. Columns: all certificates with the values' tails (what is served), then
+ * bound / true error there, and the smallest. Columns: all certificates with the values' tails and skewness (what is served), then
  * each certificate alone without tails, then all of them without. Sums are direct, in f64: no feature maps, so that
  * every degree is there. Degrees stop where maps would be larger than the memories, unless --all. Ends with 1 where a
  * bound was below a true error.
@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "core/certificate.h"
-#include "core/fourth.h"
 #include "core/model.h"
+#include "core/moments.h"
 #include "core/query.h"
 #include "core/rounding.h"
 
@@ -27,14 +27,14 @@ enum { QUERIES_MOST = 1000, DEGREE_MOST = 12, VARIANTS = 6 };
 static const struct variant {
     const char *name;
     unsigned only;
-    bool tails, fourth;
+    bool tails, fourth, skew;
 } variants[VARIANTS] = {
-    {"all", ~0u, true, true},
-    {"T", 1u << HOP_CERTIFICATE_T, false, false},
-    {"W", 1u << HOP_CERTIFICATE_W, false, false},
-    {"G", 1u << HOP_CERTIFICATE_G, false, false},
-    {"G+m4", 1u << HOP_CERTIFICATE_G, false, true},
-    {"T+tails", 1u << HOP_CERTIFICATE_T, true, false},
+    {"all", ~0u, true, true, true},
+    {"T", 1u << HOP_CERTIFICATE_T, false, false, false},
+    {"W", 1u << HOP_CERTIFICATE_W, false, false, false},
+    {"G", 1u << HOP_CERTIFICATE_G, false, false, false},
+    {"G+m4", 1u << HOP_CERTIFICATE_G, false, true, false},
+    {"T+tails", 1u << HOP_CERTIFICATE_T, true, false, false},
 };
 
 typedef struct options {
@@ -51,7 +51,8 @@ typedef struct trial {
     double *t, *xi; /* M exponents; d */
     double D[DEGREE_MOST + 2], D_error[DEGREE_MOST + 2];
     double fourth;
-    double *truth, *numerator; /* p */
+    const hop_features *features; /* NULL: none */
+    double *truth, *numerator;    /* p */
     float *z;
 } trial;
 
@@ -159,6 +160,10 @@ static double answer(trial *at, unsigned g, const struct variant *v, double *err
     hop_error_terms terms = hop_bound_terms(&bound);
     if (!v->tails)
         terms.most = 0;
+    if (v->skew && at->features && bound.steady > 0 && (g == 1 || g == 3)) {
+        terms.skew = at->features->skew + (g == 3 ? model->d : 0);
+        terms.skew_most = at->features->skew_most[g == 3];
+    }
     double result = hop_certificate_answer(&model->value, at->numerator, bound.D, &terms, at->z);
     *error = 0;
     for (size_t l = 0; l < model->d; l++)
@@ -178,14 +183,13 @@ static double median(double *v, size_t n)
     return v[n / 2];
 }
 
-static double fourth_factor(const hop_model *model)
+/* Maps for what is known of the whole set; NULL: too large. */
+static hop_features *build(const hop_model *model, unsigned g_most)
 {
-    hop_features *features;
-    if (hop_features_build(model, 3, NULL, NULL, &features, NULL) != HOP_OK)
-        return (double)INFINITY;
-    double K = hop_fourth_factor(features);
-    hop_features_free(features);
-    return K;
+    hop_features *features = NULL;
+    if (hop_features_build(model, g_most < 4 ? g_most : 4, NULL, NULL, &features, NULL) != HOP_OK)
+        return NULL;
+    return features;
 }
 
 /* One line of the table; whether every bound held. */
@@ -200,8 +204,10 @@ static bool show(const options *o, size_t d, bool skewed, double R)
     if (hop_model_new(&source, NULL, &model, NULL) != HOP_OK)
         exit(1);
     unsigned g_most = o->all ? 9 : hop_features_default_degree(model);
-    double factor = g_most >= 3 ? fourth_factor(model) : (double)INFINITY;
+    hop_features *features = build(model, o->all ? hop_features_default_degree(model) : g_most);
+    double factor = features ? features->fourth : (double)INFINITY;
     trial at = {.model = model,
+                .features = features,
                 .t = need(malloc(o->M * sizeof(double))),
                 .xi = need(malloc(d * sizeof(double))),
                 .truth = need(malloc(d * sizeof(double))),
@@ -235,6 +241,7 @@ static bool show(const options *o, size_t d, bool skewed, double R)
     }
     printf(" | %.4f%s\n", least, least < 1 ? " UNSOUND" : "");
     fflush(stdout);
+    hop_features_free(features);
     hop_model_free(model);
     free(at.t);
     free(at.xi);

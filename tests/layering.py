@@ -23,6 +23,7 @@ ROOMS = {
 # Third-party headers that exactly one file may include.
 SOLE = {
     "cblas.h": "src/core/blas.c",
+    "f77blas.h": "src/core/blas.c",
     "microhttpd.h": "src/server/http.c",
     "jansson.h": "src/server/json.c",
 }
@@ -32,7 +33,8 @@ CORE_HEADERS = re.compile(
     r"^(pthread|threads|semaphore|time|sys/time|sys/socket|sys/un|netinet/.*|arpa/.*|netdb|poll|sys/epoll|fcntl|"
     r"sys/stat|sys/mman|dirent|signal|syslog|locale|microhttpd|jansson)\.h$")
 # OpenBLAS's thread count is one setting of the whole process: pthread_once guards it, and nothing else of pthread.
-CORE_EXCEPTIONS = {("src/core/blas.c", "pthread.h")}
+# Large blocks are advised to take huge pages: madvise, and no mapping.
+CORE_EXCEPTIONS = {("src/core/blas.c", "pthread.h"), ("src/core/alloc.c", "sys/mman.h")}
 CORE_NAMES = re.compile(
     r"\b(pthread_(?!once)\w+|(?:FILE|stdout|stderr|stdin)\b|"
     r"(?:fopen|fdopen|fprintf|vfprintf|printf|vprintf|puts|fputs|fputc|putchar|perror|fwrite|fread|open|socket|time|clock|"

@@ -1,11 +1,13 @@
 /*
- * blas.c - OpenBLAS behind one function; its threads held at one, its core type named.
+ * blas.c - OpenBLAS behind a few functions; its threads held at one, its core type named.
  */
 #include "core/blas.h"
 
 #include <assert.h>
 #include <cblas.h>
+#include <f77blas.h>
 #include <limits.h>
+#include <math.h>
 #include <pthread.h>
 
 #include "core/hopfield.h"
@@ -24,6 +26,35 @@ void hop_gemm_tn(size_t m, size_t n, size_t k, const double *A, size_t lda, cons
     pthread_once(&once, hold_one_thread);
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1.0, A, (int)lda, B, (int)ldb, 0.0, C,
                 (int)ldc);
+}
+
+bool hop_cholesky(size_t n, double *M)
+{
+    assert(n <= INT_MAX);
+    pthread_once(&once, hold_one_thread);
+    char lower[] = "L"; /* a row-major upper part is a column-major lower one */
+    blasint order = (blasint)n, info = 0;
+    BLASFUNC(dpotrf)(lower, &order, M, &order, &info);
+    bool positive = info == 0;
+    /* A comparison with 0 lets NaN pass, and any NaN reaches the pivot of its column. */
+    for (size_t i = 0; i < n && positive; i++)
+        positive = M[i * n + i] > 0 && isfinite(M[i * n + i]);
+    return positive;
+}
+
+void hop_solve_upper(size_t n, const double *U, bool transposed, double *v)
+{
+    assert(n <= INT_MAX);
+    pthread_once(&once, hold_one_thread);
+    cblas_dtrsv(CblasRowMajor, CblasUpper, transposed ? CblasTrans : CblasNoTrans, CblasNonUnit, (int)n, U, (int)n, v,
+                1);
+}
+
+void hop_symmetric_product(size_t n, const double *A, const double *v, double *w)
+{
+    assert(n <= INT_MAX);
+    pthread_once(&once, hold_one_thread);
+    cblas_dsymv(CblasRowMajor, CblasUpper, (int)n, 1.0, A, (int)n, v, 1, 0.0, w, 1);
 }
 
 const char *hop_blas_core(void)

@@ -38,16 +38,36 @@ double hop_certificate_answer(const hop_geometry *values, const double *numerato
         row.lower = row.above + n;
         row.below = row.lower + n;
     }
+    /* where skew is known: the middle of the factor times the square's own mean, and half its spread */
+    if (terms->skew) {
+        double half = (1 - terms->steady) / 2;
+        row.skew = terms->skew;
+        row.dev_middle = terms->dev * ((1 + terms->steady) / 2);
+        row.dev_half = terms->dev * half;
+        row.most_half = terms->most * half;
+    }
     return hop_kernels_get()->answer_row(&row);
+}
+
+/* What weights of mean dev, none above most, can add where q is near 0, over all coordinates. */
+static double expect_reach(const hop_geometry *values, double dev, double most, bool one_sided)
+{
+    double expected = dev * values->widest;
+    if (values->tails && most > 0) {
+        size_t level = hop_tail_level(dev / most);
+        double rest = most * values->tail_rest[level] * (one_sided ? 1 : 2);
+        expected = hop_min(expected, dev * values->tail_reach[level] + rest);
+    }
+    return expected;
 }
 
 double hop_certificate_expect(const hop_geometry *values, const hop_error_terms *terms)
 {
-    double expected = terms->dev * values->widest;
-    if (values->tails && terms->most > 0) {
-        size_t level = hop_tail_level(terms->dev / terms->most);
-        double rest = terms->most * values->tail_rest[level] * (terms->one_sided ? 1 : 2);
-        expected = hop_min(expected, terms->dev * values->tail_reach[level] + rest);
+    double expected = expect_reach(values, terms->dev, terms->most, terms->one_sided);
+    if (terms->skew && isfinite(terms->skew_most)) {
+        double half = (1 - terms->steady) / 2;
+        expected = hop_min(expected, terms->dev * (1 - half) * terms->skew_most +
+                                         expect_reach(values, terms->dev * half, terms->most * half, false));
     }
     return expected + terms->weight * values->widest;
 }
@@ -209,6 +229,8 @@ static bool certify_taylor(const hop_exponents *x, unsigned g, double h, hop_bou
         most *= x->T_abs * hop_inverse[k];
     out->most = most * (1 + 0x1p-45);
     out->one_sided = g % 2;
+    /* h_g(t) is a mean of e^{lambda t}, the mean lambda 1/(g+2): Jensen */
+    out->steady = g % 2 ? exp(-x->T_low / (double)(g + 2)) / h * (1 - 0x1p-45) : 0;
     return sound(out);
 }
 
@@ -232,6 +254,7 @@ static bool certify_minimax(const hop_exponents *x, unsigned g, hop_bound *out)
     double T = hop_max(x->T, 0), low = hop_max(x->T_low, 0);
     out->most = eps * hop_max(exp(T) - T, exp(-low) + low) * (1 + 0x1p-45);
     out->one_sided = false;
+    out->steady = 0;
     return sound(out);
 }
 
@@ -249,6 +272,7 @@ static bool certify_polynomial(const hop_exponents *x, unsigned g, const hop_pol
     out->E = E;
     out->most = polynomial->most;
     out->one_sided = polynomial->below;
+    out->steady = polynomial->steady;
     return sound(out);
 }
 
@@ -286,5 +310,6 @@ hop_error_terms hop_bound_terms(const hop_bound *bound)
                              .weight = rounding,
                              .quotient = rounding,
                              .most = hop_up(bound->most * per_D),
-                             .one_sided = bound->one_sided};
+                             .one_sided = bound->one_sided,
+                             .steady = bound->steady};
 }

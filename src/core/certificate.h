@@ -26,6 +26,12 @@ typedef struct hop_error_terms {
      */
     double most;
     bool one_sided;
+    /*
+     * Where skew is given: e is at least steady, at most 1 times dev's largest, against weights in whose mean |u_j| is
+     * at most skew[j]: skew_most over all j, in the values' unit (docs/MATH.md, "Skewness").
+     */
+    const double *skew;
+    double steady, skew_most;
 } hop_error_terms;
 
 /*
@@ -95,6 +101,7 @@ typedef struct hop_bound {
     double error;   /* of D against the polynomial's exact mean; of N_j, times extent_j. Below D */
     double E, most; /* E / D_low >= mean |e^t - p(t)| / mean e^t; most / D_low likewise of the largest; 0: unknown */
     bool one_sided; /* no two of e^t - p(t) differ in sign */
+    double steady;  /* hop_polynomial's, for Taylor's polynomial too; 0: g is even, or W */
     double D_low, D_high; /* enclose mean e^t; D_low > 0 */
 } hop_bound;
 

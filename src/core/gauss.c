@@ -324,6 +324,7 @@ bool hop_gauss(const hop_exponents *x, unsigned g, hop_polynomial *out)
         factor = (high - low) * (0.5 + 0x1p-50) + high * 0x1p-50;
     }
     out->below = g % 2;
+    out->steady = g % 2 ? exp(-x->T_low / (double)(g + 2)) / high * (1 - 0x1p-45) : 0;
     out->E = hop_up(factor * mean_omega(x, &v));
     out->most = hop_up(factor * largest_omega(x, &v));
     return finite_polynomial(out, g);
@@ -363,5 +364,6 @@ bool hop_gauss_fourth(const hop_exponents *x, hop_polynomial *out)
     out->E = hop_up(root * sqrt(hop_max(0, spread)));
     out->most = hop_up((middle + slope * T) * x->T_abs * hop_max(y, x->T_abs * x->T_abs - y));
     out->below = false;
+    out->steady = 0;
     return finite_polynomial(out, 2);
 }

@@ -34,6 +34,8 @@ typedef struct hop_polynomial {
     double slack;   /* the polynomial meant differs by at most slack in absolute value wherever |t| <= s */
     double E, most; /* >= mean |e|, max |e|: of the polynomial meant */
     bool below;     /* e >= 0 everywhere */
+    /* g odd: e is a square (polynomial of (g+1)/2 factors of t) times at least steady, at most 1, of one number */
+    double steady;
 } hop_polynomial;
 
 /* Exponents beyond this have no certificate G: the series are not carried so far. */

@@ -200,7 +200,8 @@ uint64_t hop_rank(size_t d, unsigned g); /* r = C(d+g, g), Lemma A.3; UINT64_MAX
 
 /*
  * hop_features_build() - S_alpha = (1/M) sum_mu y_mu^alpha (1, w_mu) for |alpha| <= max_degree (+1 scalar).
- * The maps do not depend on the executor. Looks at progress->cancel at least every few milliseconds of a thread.
+ * The maps do not depend on the executor. Looks at progress->cancel at least every few milliseconds of a thread; in the
+ * end, where the fourth moments are bounded (fourth.h), between factorisations.
  * Cost: M C(d+g+1, g+1) f64 multiply-adds, M p C(d+g, g) more with values, and a tenth or so besides.
  * Errors: HOP_E_LIMIT (degree or rank), HOP_E_NOMEM, HOP_E_CANCELLED. progress may be NULL.
  */

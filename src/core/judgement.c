@@ -72,6 +72,24 @@ static void find_minimax(hop_al_lane *at, unsigned g)
         at->eps = (double)INFINITY;
 }
 
+/* The maps' skew_1 or skew_3, whichever degree g can use; -1: none. */
+static int skew_of(const hop_features *features, unsigned g)
+{
+    int order = g == 1 ? 0 : g == 3 ? 1 : -1;
+    return order >= 0 && isfinite(features->skew_most[order]) ? order : -1;
+}
+
+/* What skewness may take off a certificate of odd degree, nearly. */
+static double lean(const hop_al_group *s, unsigned g, const hop_al_lane *at)
+{
+    int order = at->row->z ? skew_of(s->e.features, g) : -1;
+    if (order < 0 || !(s->e.model->value.widest > 0))
+        return 1;
+    double steady = 1 / ((1 + hop_max(at->row->query->T_low, 0) / (g + 2)) * s->h[g][at - s->lanes]);
+    double skew = s->e.features->skew_most[order] / s->e.model->value.widest;
+    return hop_min(1, (1 + steady) / 2 * skew + (1 - steady) / 2);
+}
+
 /* What to expect of both certificates of lane q at degree g; of T from D_{g+1} where it is there, else from D_{g-1}. */
 void hop_al_consider(hop_al_group *s, unsigned g, size_t q)
 {
@@ -92,7 +110,7 @@ void hop_al_consider(hop_al_group *s, unsigned g, size_t q)
         E = s->e.D[g + 1][q] * s->h[g][q];
     else
         E = s->e.D[g - 1][q] * moment * hop_inverse[g + 1] * s->h[g][q];
-    at->expected = E / hop_max(at->D, 1);
+    at->expected = E / hop_max(at->D, 1) * lean(s, g, at);
 }
 
 /* What max_error leaves to E / D, before rounding. */
@@ -152,7 +170,7 @@ bool hop_al_choose(hop_al_group *s, unsigned g)
             sight seen;
             see(s, g, q, &seen);
             seen.D[g + 1] = seen.D[g - 1] * 2 * seen.D[2] / (double)(g + 1); /* it is not there yet: a guess */
-            double gauss = gauss_of(&seen, g, at->gauss);
+            double gauss = gauss_of(&seen, g, at->gauss) * lean(s, g, at);
             if (gauss < best) {
                 best = gauss;
                 s->c[q] = at->gauss;
@@ -190,6 +208,11 @@ static hop_error_terms terms_of(const hop_al_group *s, unsigned g, size_t q, con
     double rounding = 0;
     for (unsigned k = 0; k <= g; k++)
         rounding += fabs(bound->c[k]) * ((s->error[g].N0 + k * s->error[g].N1) * s->term[k][q] + s->lanes[q].under);
+    int order = skew_of(s->e.features, g);
+    if (order >= 0 && bound->steady > 0) {
+        terms.skew = s->e.features->skew + (size_t)order * s->e.index->d;
+        terms.skew_most = s->e.features->skew_most[order];
+    }
     terms.weight = hop_max(terms.weight, hop_up(rounding * (1 + 0x1p-46) / hop_down(bound->D_low)));
     return terms;
 }

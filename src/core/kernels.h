@@ -157,15 +157,18 @@ typedef struct hop_row_products {
  *
  * deviation is dev max(high - q, q - low), and no more than what the tails say where upper is not NULL: with
  * a = dev max(upper - q, 0), b = dev max(q - lower, 0), the larger of a + most above and b + most below (one_sided), or
- * max(a, b) + most above + most below. Every table makes the same roundings: the same numbers come out, bit for bit.
+ * max(a, b) + most above + most below. Nor more, where skew is not NULL, than dev_middle (skew + |q|) and a deviation
+ * of dev_half and most_half that is not one_sided; skew may be infinite, which then says nothing. Every table makes the
+ * same roundings: the same numbers come out, bit for bit.
  */
 typedef struct hop_answer_row {
     size_t n;
     const double *centre, *scale, *low, *high, *extent; /* n each, all finite */
     const float *min, *max;                             /* n each, finite, min <= max */
     const double *upper, *above, *lower, *below;        /* n each; upper NULL: none */
+    const double *skew;                                 /* n; NULL: none */
     const double *numerator;                            /* n */
-    double denominator, base, osc, dev, weight, quotient, most;
+    double denominator, base, osc, dev, weight, quotient, most, dev_middle, dev_half, most_half;
     bool one_sided;
     float *z; /* n */
 } hop_answer_row;

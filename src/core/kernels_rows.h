@@ -7,18 +7,28 @@
  */
 #include "core/rounding.h"
 
+/* deviation of coordinate j by dev, most and the tails. */
+static inline double reach_at(const hop_answer_row *row, size_t j, double q, double dev, double most, bool one_sided)
+{
+    double plain = dev * hop_max(row->high[j] - q, q - row->low[j]);
+    if (!row->upper)
+        return plain;
+    double above = dev * hop_max(row->upper[j] - q, 0), below = dev * hop_max(q - row->lower[j], 0);
+    double above_rest = most * row->above[j], below_rest = most * row->below[j];
+    double sharp =
+        one_sided ? hop_max(above + above_rest, below + below_rest) : hop_max(above, below) + above_rest + below_rest;
+    return hop_min(plain, sharp);
+}
+
 /* One coordinate of hop_answer_row: writes z, returns the bound. */
 static inline double answer_at(const hop_answer_row *row, size_t j)
 {
     double min = (double)row->min[j], max = (double)row->max[j], low = row->low[j], high = row->high[j];
     double q = row->numerator[j] / row->denominator;
-    double deviation = row->dev * hop_max(high - q, q - low);
-    if (row->upper) {
-        double above = row->dev * hop_max(row->upper[j] - q, 0), below = row->dev * hop_max(q - row->lower[j], 0);
-        double above_rest = row->most * row->above[j], below_rest = row->most * row->below[j];
-        double sharp = row->one_sided ? hop_max(above + above_rest, below + below_rest)
-                                      : hop_max(above, below) + above_rest + below_rest;
-        deviation = hop_min(deviation, sharp);
+    double deviation = reach_at(row, j, q, row->dev, row->most, row->one_sided);
+    if (row->skew) {
+        double centred = row->dev_middle * (row->skew[j] + hop_max(q, -q));
+        deviation = hop_min(centred + reach_at(row, j, q, row->dev_half, row->most_half, false), deviation);
     }
     double error =
         row->base + row->osc * (high - low) + deviation + row->weight * row->extent[j] + row->quotient * hop_max(q, -q);
@@ -59,24 +69,33 @@ SIMD_INLINE vec_f64 rows_number(double v)
     return splat_f64(&v);
 }
 
+/* reach_at() of coordinates j.. */
+SIMD_INLINE vec_f64 reach_vector(const hop_answer_row *row, size_t j, vec_f64 q, vec_f64 dev, vec_f64 most,
+                                 bool one_sided)
+{
+    const vec_f64 zero = zero_f64();
+    vec_f64 plain = dev * larger_f64(load_f64(row->high + j) - q, q - load_f64(row->low + j));
+    if (!row->upper)
+        return plain;
+    vec_f64 above = dev * larger_f64(load_f64(row->upper + j) - q, zero);
+    vec_f64 below = dev * larger_f64(q - load_f64(row->lower + j), zero);
+    vec_f64 above_rest = most * load_f64(row->above + j), below_rest = most * load_f64(row->below + j);
+    if (one_sided)
+        return smaller_f64(plain, larger_f64(above + above_rest, below + below_rest));
+    return smaller_f64(plain, larger_f64(above, below) + above_rest + below_rest);
+}
+
 /* answer_at() of coordinates j.. */
 SIMD_INLINE vec_f64 answer_vector(const hop_answer_row *row, size_t j)
 {
-    const vec_f64 zero = zero_f64(), dev = splat_f64(&row->dev);
     const vec_f64 min = from_f32_f64(row->min + j), max = from_f32_f64(row->max + j);
     const vec_f64 low = load_f64(row->low + j), high = load_f64(row->high + j), scale = load_f64(row->scale + j);
     const vec_f64 q = load_f64(row->numerator + j) / splat_f64(&row->denominator);
-    vec_f64 deviation = dev * larger_f64(high - q, q - low);
-    if (row->upper) {
-        vec_f64 above = dev * larger_f64(load_f64(row->upper + j) - q, zero);
-        vec_f64 below = dev * larger_f64(q - load_f64(row->lower + j), zero);
-        vec_f64 above_rest = splat_f64(&row->most) * load_f64(row->above + j);
-        vec_f64 below_rest = splat_f64(&row->most) * load_f64(row->below + j), sharp;
-        if (row->one_sided)
-            sharp = larger_f64(above + above_rest, below + below_rest);
-        else
-            sharp = larger_f64(above, below) + above_rest + below_rest;
-        deviation = smaller_f64(deviation, sharp);
+    vec_f64 deviation = reach_vector(row, j, q, splat_f64(&row->dev), splat_f64(&row->most), row->one_sided);
+    if (row->skew) {
+        vec_f64 centred = splat_f64(&row->dev_middle) * (load_f64(row->skew + j) + rows_abs(q));
+        vec_f64 half = reach_vector(row, j, q, splat_f64(&row->dev_half), splat_f64(&row->most_half), false);
+        deviation = smaller_f64(centred + half, deviation);
     }
     vec_f64 error = splat_f64(&row->base) + splat_f64(&row->osc) * (high - low) + deviation +
                     splat_f64(&row->weight) * load_f64(row->extent + j) + splat_f64(&row->quotient) * rows_abs(q);

@@ -10,6 +10,7 @@
 #include "core/checked.h"
 #include "core/costs.h"
 #include "core/fourth.h"
+#include "core/skew.h"
 #include "core/moment_sums.h"
 #include "core/plan.h"
 #include "core/status.h"
@@ -36,7 +37,7 @@ size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree)
     size_t rows, cells, bytes;
     size_t p = model->shared ? 0 : model->p;
     if (scalar > INT_MAX || !hop_mul_size((size_t)r, p, &rows) ||
-        !hop_add_size((size_t)scalar + HOP_SWEEP_PAD + model->d + p, rows, &cells) ||
+        !hop_add_size((size_t)scalar + HOP_SWEEP_PAD + 3 * model->d + p, rows, &cells) ||
         !hop_mul_size(cells, sizeof(double), &bytes) ||
         !hop_add_size(bytes, ((size_t)scalar + HOP_SWEEP_PAD) * sizeof(float), &bytes))
         return SIZE_MAX;
@@ -50,7 +51,8 @@ size_t hop_features_bytes_with(const hop_model *model, unsigned max_degree, size
         return SIZE_MAX;
     size_t order = ((size_t)max_degree + 3) * 2 * (model->d + 2) * sizeof(size_t);
     size_t factorials = (size_t)hop_rank(model->d, max_degree + 1) * (sizeof(double) + 1);
-    size_t small = order + factorials + hop_fourth_bytes(model->d, max_degree), bytes;
+    size_t small = order + factorials + hop_fourth_bytes(model->d, max_degree) + hop_skew_bytes(model->d, max_degree),
+           bytes;
     return hop_add_size(kept, small, &bytes) && hop_add_size(bytes, sums_bytes, &bytes) ? bytes : SIZE_MAX;
 }
 
@@ -64,7 +66,7 @@ size_t hop_features_bytes(const hop_features *features)
     const hop_multiindex *index = &features->index;
     size_t p = features->A ? features->p : 0, rows = index->start[features->g_max + 1] * p;
     size_t scalar = index->start[features->g_max + 2] + HOP_SWEEP_PAD;
-    return (scalar + rows + index->d + p) * sizeof(double) + (features->a_f32 ? scalar * sizeof(float) : 0);
+    return (scalar + rows + 3 * index->d + p) * sizeof(double) + (features->a_f32 ? scalar * sizeof(float) : 0);
 }
 
 double hop_features_build_seconds(const hop_model *model, unsigned max_degree)
@@ -115,11 +117,11 @@ hop_status hop_features_new(const hop_model *model, unsigned max_degree, hop_fea
         return hop_fail(error, HOP_E_NOMEM, "no memory for feature maps");
     features->g_max = max_degree;
     features->p = model->p;
+    size_t p = model->shared ? 0 : model->p;
     hop_status status = hop_multiindex_init(&features->index, model->d, max_degree + 1, error);
     if (status == HOP_OK) {
-        size_t p = model->shared ? 0 : model->p;
         features->a = hop_array_new(features->index.start[max_degree + 2] + HOP_SWEEP_PAD, 1, sizeof(double));
-        features->removed_extent = hop_array_new(model->d + p, 1, sizeof(double));
+        features->removed_extent = hop_array_new(3 * model->d + p, 1, sizeof(double));
         if (p)
             features->A = hop_array_new(features->index.start[max_degree + 1], p, sizeof(double));
         if (!features->a || !features->removed_extent || (p && !features->A))
@@ -129,8 +131,33 @@ hop_status hop_features_new(const hop_model *model, unsigned max_degree, hop_fea
         hop_features_free(features);
         return status;
     }
+    features->skew = features->removed_extent + model->d + p;
+    features->fourth = features->skew_most[0] = features->skew_most[1] = (double)INFINITY;
+    for (size_t l = 0; l < 2 * model->d; l++)
+        features->skew[l] = (double)INFINITY;
     *out = features;
     return HOP_OK;
+}
+
+double hop_features_moment(const hop_features *features, size_t *v, unsigned n)
+{
+    if (n == 0)
+        return 1;
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = i; j > 0 && v[j] < v[j - 1]; j--) {
+            size_t swap = v[j];
+            v[j] = v[j - 1];
+            v[j - 1] = swap;
+        }
+    /* sorted indices lead from degree 1 to n */
+    size_t at = v[n - 1], run = 1;
+    double factorial = 1;
+    for (unsigned k = 2; k <= n; k++) {
+        at += hop_multiindex_degree(&features->index, k).lead[v[n - k]];
+        run = v[n - k] == v[n - k + 1] ? run + 1 : 1;
+        factorial *= (double)run;
+    }
+    return hop_features_degree(features, n)[at] * factorial;
 }
 
 double *hop_features_factorials(const hop_features *features)
@@ -193,7 +220,12 @@ hop_status hop_features_build(const hop_model *model, unsigned max_degree, const
     /* / M, / alpha! and alpha!'s own */
     features->term_roundings = hop_moment_sums_roundings(model, model->M, max_degree) + max_degree + 4;
     features->build_roundings = features->term_roundings;
-    features->fourth = hop_fourth_factor(features);
+    features->fourth = hop_fourth_factor(features, progress);
+    hop_skew_bounds(features, &model->key, progress);
+    if (progress && atomic_load_explicit(&progress->cancel, memory_order_relaxed)) {
+        hop_features_free(features);
+        return hop_fail(error, HOP_E_CANCELLED, "the build of feature maps was cancelled");
+    }
     if (progress)
         atomic_store_explicit(&progress->permille, 1000, memory_order_relaxed);
     *out = features;

@@ -26,6 +26,8 @@ struct hop_features {
     float *a_f32;           /* the same rounded to f32; NULL: some are above 1, and f32 sums might overflow */
     double *A;              /* r(d, g_max) x p, or NULL: values are the keys */
     double fourth;          /* K of fourth.h: mean t^4 <= K 3 (mean t^2)^2; INFINITY: unknown */
+    double *skew;           /* d skew_1, then d skew_3 of skew.h, in u; INFINITY: unknown */
+    double skew_most[2];    /* the largest of each in the rows' unit */
     double build_roundings; /* every coefficient's relative roundings, against mean |u^alpha| / alpha! */
 
     /* What changes left behind (moments_update.c) */
@@ -40,7 +42,7 @@ HOP_WARN_UNUSED hop_status hop_features_new(const hop_model *model, unsigned max
                                             hop_error *error);
 
 /*
- * Bytes of maps and of what making them holds besides: what summing takes, the bound of the fourth moments, the order of
+ * Bytes of maps and of what making them holds besides: what summing takes, the bounds of fourth.h and skew.h, the order of
  * monomials, factorials. SIZE_MAX: overflow.
  */
 size_t hop_features_bytes_with(const hop_model *model, unsigned max_degree, size_t sums_bytes);
@@ -50,6 +52,9 @@ HOP_WARN_UNUSED hop_status hop_features_narrow(hop_features *features, hop_error
 
 /* 1/alpha! of every coefficient; the caller frees it. NULL: no memory. */
 double *hop_features_factorials(const hop_features *features);
+
+/* mean u_i u_j .. of n <= g_max + 1 coordinates, which are sorted. */
+double hop_features_moment(const hop_features *features, size_t *coordinates, unsigned n);
 
 static inline const double *hop_features_degree(const hop_features *features, unsigned k)
 {

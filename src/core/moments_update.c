@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/fourth.h"
+#include "core/skew.h"
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "core/moment_sums.h"
@@ -195,8 +196,11 @@ hop_status hop_features_update(const hop_features *features, const hop_model *ba
         status = sum_change(features, &change, executor, progress, changed, gone, error);
     if (status == HOP_OK)
         status = hop_features_narrow(changed, error);
-    if (status == HOP_OK) /* proved from errors against the moments that are there, not those that went */
-        changed->fourth = changed->removed > 0 ? (double)INFINITY : hop_fourth_factor(changed);
+    if (status == HOP_OK) { /* proved from errors against the moments that are there, not those that went */
+        changed->fourth = changed->removed > 0 ? (double)INFINITY : hop_fourth_factor(changed, progress);
+        if (!(changed->removed > 0))
+            hop_skew_bounds(changed, &model->key, progress);
+    }
     hop_features_free(gone);
     if (status != HOP_OK) {
         hop_features_free(changed);

@@ -18,7 +18,7 @@ static const hop_kernels *tables[KERNEL_TABLES_MAX];
 static int tables_n;
 
 static double centre[MOST], scale[MOST], low[MOST], high[MOST], extent[MOST], numerator[MOST];
-static double upper[MOST], above[MOST], lower[MOST], below[MOST];
+static double upper[MOST], above[MOST], lower[MOST], below[MOST], skew[MOST];
 static float min[MOST], max[MOST];
 
 static void draw(test_rng *rng, double denominator)
@@ -36,22 +36,32 @@ static void draw(test_rng *rng, double denominator)
         lower[j] = low[j] * 0.7;
         above[j] = 0.01 * test_rng_unit(rng);
         below[j] = 0.01 * test_rng_unit(rng);
+        skew[j] = test_rng_below(rng, 5) ? 0.2 * test_rng_unit(rng) : (double)INFINITY;
         numerator[j] = denominator * (low[j] + (high[j] - low[j]) * (1.2 * test_rng_unit(rng) - 0.1));
         if (test_rng_below(rng, 50) == 0)
             numerator[j] = test_rng_below(rng, 2) ? (double)NAN : (double)-INFINITY;
     }
 }
 
-/* The contract's bound in long double, without the rounding up. */
+/* The contract's deviation and bound in long double, without the rounding up. */
+static long double least_reach(const hop_answer_row *row, size_t j, long double q, long double dev, long double most,
+                               bool one_sided)
+{
+    long double plain = dev * fmaxl(row->high[j] - q, q - row->low[j]);
+    if (!row->upper)
+        return plain;
+    long double a = dev * fmaxl(row->upper[j] - q, 0), b = dev * fmaxl(q - row->lower[j], 0);
+    long double over = most * row->above[j], under = most * row->below[j];
+    return fminl(plain, one_sided ? fmaxl(a + over, b + under) : fmaxl(a, b) + over + under);
+}
+
 static long double least_bound(const hop_answer_row *row, size_t j, long double z)
 {
-    long double q = (long double)row->numerator[j] / row->denominator, dev = row->dev, most = row->most;
-    long double deviation = dev * fmaxl(row->high[j] - q, q - row->low[j]);
-    if (row->upper) {
-        long double a = dev * fmaxl(row->upper[j] - q, 0), b = dev * fmaxl(q - row->lower[j], 0);
-        long double over = most * row->above[j], under = most * row->below[j];
-        deviation = fminl(deviation, row->one_sided ? fmaxl(a + over, b + under) : fmaxl(a, b) + over + under);
-    }
+    long double q = (long double)row->numerator[j] / row->denominator;
+    long double deviation = least_reach(row, j, q, row->dev, row->most, row->one_sided);
+    if (row->skew && isfinite(row->skew[j]))
+        deviation = fminl(deviation, row->dev_middle * (row->skew[j] + fabsl(q)) +
+                                         least_reach(row, j, q, row->dev_half, row->most_half, false));
     long double error = row->base + row->osc * ((long double)row->high[j] - row->low[j]) + deviation +
                         row->weight * (long double)row->extent[j] + row->quotient * fabsl(q);
     long double exact = row->centre[j] + q * row->scale[j];
@@ -91,6 +101,13 @@ START_TEST(answers_are_the_references)
             row.above = above;
             row.lower = lower;
             row.below = below;
+        }
+        if (test_rng_below(&rng, 2)) {
+            double half = test_rng_unit(&rng) / 2;
+            row.skew = skew;
+            row.dev_middle = row.dev * (1 - half);
+            row.dev_half = row.dev * half;
+            row.most_half = row.most * half;
         }
         memset(z, 0, sizeof z);
         memset(expected, 0, sizeof expected);

@@ -5,13 +5,16 @@
 #include "support/check_main.h"
 #include "support/rng.h"
 
+#include "core/blas.h"
 #include "core/certificate.h"
 #include "core/fourth.h"
 #include "core/minimax.h"
 #include "core/model.h"
+#include "core/rounding.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { SCORES_MOST = 200, DEGREE_MOST = 12, ROWS = 400 };
 
@@ -306,7 +309,7 @@ START_TEST(fourth_moments_stay_below_their_factor)
             hop_features *features;
             ck_assert(hop_model_new(&source, NULL, &model, NULL) == HOP_OK);
             ck_assert(hop_features_build(model, 3, NULL, NULL, &features, NULL) == HOP_OK);
-            double K = hop_fourth_factor(features), seen = largest_ratio(&rng, rows, ROWS, d);
+            double K = hop_fourth_factor(features, NULL), seen = largest_ratio(&rng, rows, ROWS, d);
             ck_assert_msg(K >= seen * (1 - 1e-5), "d=%zu: K=%g, seen %g", d, K, seen);
             ck_assert_msg(K <= (heavy ? 60 : 2.5), "d=%zu: K=%g is no use, seen %g", d, K, seen);
             if (d == 1)
@@ -315,6 +318,147 @@ START_TEST(fourth_moments_stay_below_their_factor)
             hop_features_free(features);
             hop_model_free(model);
         }
+}
+END_TEST
+
+/* Against every memory's own t, for queries of every length and y of every size. */
+static void check_skew(const hop_model *model, const hop_features *features, test_rng *rng)
+{
+    size_t d = model->d, M = model->M;
+    const hop_geometry *key = &model->key;
+    for (unsigned i = 0; i < 60; i++) {
+        double x[8], t[ROWS], second = 0;
+        for (size_t l = 0; l < d; l++)
+            x[l] = test_rng_normal(rng);
+        for (size_t mu = 0; mu < M; mu++) {
+            t[mu] = 0;
+            for (size_t l = 0; l < d; l++)
+                t[mu] += hop_geometry_scaled(key, model->keys + mu * d, l) * x[l];
+            second += t[mu] * t[mu] / (double)M;
+        }
+        double y = test_rng_below(rng, 4) ? 3 * second * test_rng_unit(rng) : 0;
+        for (size_t l = 0; l < d; l++) {
+            double sum[2] = {0}, weight[2] = {0};
+            for (size_t mu = 0; mu < M; mu++)
+                for (unsigned k = 0; k < 2; k++) {
+                    double w = k ? (t[mu] * t[mu] - y) * (t[mu] * t[mu] - y) : t[mu] * t[mu];
+                    sum[k] += w * hop_geometry_scaled(key, model->keys + mu * d, l);
+                    weight[k] += w;
+                }
+            for (unsigned k = 0; k < 2; k++) {
+                double skew = features->skew[k * d + l];
+                ck_assert_msg(fabs(sum[k]) <= skew * weight[k] * (1 + 1e-9), "d=%zu l=%zu: skew_%u=%g, seen %g", d, l,
+                              2 * k + 1, skew, fabs(sum[k]) / weight[k]);
+                ck_assert(skew * key->scale[l] <= features->skew_most[k]);
+            }
+        }
+    }
+}
+
+/* On few rows of a heavy law it is far from 0 and from the extents. d = 1: the ratio itself. */
+START_TEST(no_query_sees_more_than_the_skewness)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 8);
+    for (size_t d = 1; d <= 8; d++)
+        for (int heavy = 0; heavy < 2; heavy++) {
+            static float rows[ROWS * 8];
+            for (size_t i = 0; i < ROWS * d; i++) {
+                double n = test_rng_normal(&rng);
+                rows[i] = (float)((heavy ? exp(n) : n) / (double)(1 + i % d));
+            }
+            hop_source source = {.M = ROWS, .d = d, .memories = rows};
+            hop_model *model;
+            hop_features *features;
+            ck_assert(hop_model_new(&source, NULL, &model, NULL) == HOP_OK);
+            ck_assert(hop_features_build(model, 4, NULL, NULL, &features, NULL) == HOP_OK);
+            check_skew(model, features, &rng);
+            for (size_t l = 0; l < d; l++) {
+                ck_assert_double_le(features->skew[l], (heavy ? 1.18 : 0.6) * model->key.extent[l]);
+                ck_assert_double_le(features->skew[d + l], 1.18 * model->key.extent[l]);
+            }
+            if (d == 1) {
+                double cube = 0, square = 0;
+                for (size_t mu = 0; mu < ROWS; mu++) {
+                    double u = hop_geometry_scaled(&model->key, rows + mu, 0);
+                    cube += u * u * u;
+                    square += u * u;
+                }
+                ck_assert_double_le(features->skew[0], 1.011 * fabs(cube) / square);
+            }
+            hop_features_free(features);
+            hop_model_free(model);
+        }
+}
+END_TEST
+
+/* What the proof of K takes from the factorisation: its backward error, and that it refuses what is not definite. */
+START_TEST(a_factorisation_is_of_the_matrix_it_was_given)
+{
+    enum { N = 97 };
+    static double given[N * N], M[N * N], root[N * N];
+    test_rng rng;
+    test_rng_init(&rng, seed, 6);
+    for (size_t i = 0; i < N * N; i++)
+        root[i] = test_rng_normal(&rng);
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < N; j++) {
+            given[i * N + j] = i == j ? 0x1p-20 : 0;
+            for (size_t k = 0; k < N; k++)
+                given[i * N + j] += root[k * N + i] * root[k * N + j] / N;
+        }
+    memcpy(M, given, sizeof M);
+    ck_assert(hop_cholesky(N, M));
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = i; j < N; j++) {
+            long double sum = 0, size = 0;
+            for (size_t k = 0; k <= i; k++) {
+                long double term = (long double)M[k * N + i] * M[k * N + j];
+                sum += term;
+                size += fabsl(term);
+            }
+            ck_assert(fabsl(sum - given[i * N + j]) <= (long double)hop_gamma(N + 3, HOP_U64) * size);
+        }
+    for (int kind = 0; kind < 3; kind++) {
+        memcpy(M, given, sizeof M);
+        M[kind == 1 ? 40 * N + 90 : 90 * N + 90] = kind == 0 ? -1e-3 : kind == 1 ? (double)NAN : (double)INFINITY;
+        ck_assert_msg(!hop_cholesky(N, M), "kind %d", kind);
+    }
+}
+END_TEST
+
+/* At the largest d that has a factor; a cancelled search has none. */
+START_TEST(many_coordinates_have_a_factor)
+{
+    enum { D = HOP_FOURTH_DIMENSION_MAX };
+    float *rows = malloc(ROWS * D * sizeof *rows);
+    ck_assert_ptr_nonnull(rows);
+    test_rng rng;
+    test_rng_init(&rng, seed, 7);
+    for (size_t i = 0; i < ROWS * D; i++)
+        rows[i] = (float)test_rng_normal(&rng);
+    hop_source source = {.M = ROWS, .d = D, .memories = rows};
+    hop_model *model;
+    hop_features *features;
+    ck_assert(hop_model_new(&source, NULL, &model, NULL) == HOP_OK);
+    ck_assert(hop_features_build(model, 3, NULL, NULL, &features, NULL) == HOP_OK);
+    ck_assert(isfinite(features->fourth));
+    for (unsigned i = 0; i < 20; i++) { /* memories themselves are near the worst queries here */
+        double second = 0, fourth = 0;
+        for (size_t mu = 0; mu < ROWS; mu++) {
+            double t = 0;
+            for (size_t l = 0; l < D; l++)
+                t += ((double)rows[mu * D + l] - model->key.centre[l]) * (double)rows[i * D + l];
+            second += t * t / ROWS;
+            fourth += t * t * t * t / ROWS;
+        }
+        ck_assert_double_le(fourth, features->fourth * 3 * second * second);
+    }
+    hop_progress progress = {.cancel = true};
+    ck_assert(isinf(hop_fourth_factor(features, &progress)));
+    hop_features_free(features);
+    hop_model_free(model);
+    free(rows);
 }
 END_TEST
 
@@ -330,7 +474,7 @@ START_TEST(no_factor_where_nothing_is_known)
     for (unsigned g = 2; g <= 3; g++) {
         hop_features *features;
         ck_assert(hop_features_build(model, g, NULL, NULL, &features, NULL) == HOP_OK);
-        ck_assert(isinf(hop_fourth_factor(features)));
+        ck_assert(isinf(hop_fourth_factor(features, NULL)));
         hop_features_free(features);
     }
     hop_model_free(model);
@@ -419,6 +563,9 @@ static Suite *make(void)
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("sets");
     tcase_add_test(tcase, fourth_moments_stay_below_their_factor);
+    tcase_add_test(tcase, no_query_sees_more_than_the_skewness);
+    tcase_add_test(tcase, a_factorisation_is_of_the_matrix_it_was_given);
+    tcase_add_test(tcase, many_coordinates_have_a_factor);
     tcase_add_test(tcase, no_factor_where_nothing_is_known);
     tcase_add_test(tcase, tails_are_means_beyond_their_thresholds);
     tcase_add_test(tcase, tails_hold_in_the_frame_of_other_rows);
