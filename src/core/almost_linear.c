@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/checked.h"
 #include "core/judgement.h"
 #include "core/minimax.h"
 #include "core/rounding.h"
@@ -20,9 +21,21 @@
 /* As many rows as this, or fewer, of a form's lanes go one by one. */
 #define ONE_BY_ONE 0.3
 
+static size_t convoy_of(const hop_features *features)
+{
+    return features->A ? HOP_AL_CONVOY : 1;
+}
+
+/* Of a group's evaluation. */
+static size_t group_bytes(const hop_model *model, const hop_features *features)
+{
+    return hop_round_up(hop_evaluation_bytes(model, features), HOP_LANE_BYTES);
+}
+
 size_t hop_al_workspace_bytes(const hop_model *model, const hop_features *features)
 {
-    return hop_evaluation_bytes(model, features);
+    size_t groups = convoy_of(features);
+    return groups * (group_bytes(model, features) + (groups > 1 ? sizeof(hop_al_group) : 0));
 }
 
 static double predict(unsigned g, double sigma, double T_abs, double h, size_t bucket)
@@ -78,13 +91,31 @@ static void answer_lane(const hop_al_group *s, unsigned g, size_t q, const doubl
     row->met = bound <= row->max_error;
 }
 
-/* Numerators, once, for every lane that is due at degree g. */
-static void answer_due(hop_al_group *s, unsigned g)
+/* Every lane that is due at degree g waits for its numerator. It counts as met, as was judged, until settle(). */
+static void hold_due(hop_al_group *s, unsigned g, bool last)
+{
+    for (size_t q = 0; q < s->n; q++) {
+        hop_al_lane *at = &s->lanes[q];
+        if (!at->due)
+            continue;
+        at->held = g;
+        at->held_last = last;
+        at->due = at->open = false;
+        at->row->met = true;
+    }
+}
+
+/* Numerators, once, for every lane that is due at degree g; last: the last degree that is tried for them. */
+static void answer_due(hop_al_group *s, unsigned g, bool last)
 {
     bool wanted = false, any = false;
     for (size_t q = 0; q < s->n; q++) {
         any = any || s->lanes[q].due;
         wanted = wanted || (s->lanes[q].due && s->lanes[q].row->z);
+    }
+    if (wanted && s->hold) {
+        hold_due(s, g, last);
+        return;
     }
     bool gradient = wanted && !s->e.features->A, again = s->e.top != g + 1;
     for (size_t q = 0; q < s->n && !again; q++)
@@ -144,6 +175,7 @@ static void start(hop_al_group *s, hop_al_row *const *rows, size_t n)
         at->allowed = hop_al_allowed(s, row);
         at->open = query->usable && query->s < 700 && row->degree_cap > 0;
         at->due = false;
+        at->held = 0;
         at->best_degree = 0;
         at->degree = 0;
         at->best_ratio = (double)INFINITY;
@@ -209,7 +241,7 @@ static void last_try(hop_al_group *s)
             any = any || at->due;
         }
         if (any)
-            answer_due(s, g);
+            answer_due(s, g, true);
     }
 }
 
@@ -228,7 +260,7 @@ static void run(hop_al_group *s, hop_al_row *const *rows, size_t n)
                 hop_evaluation_extend(&s->e);
         }
         look(s, g);
-        answer_due(s, g);
+        answer_due(s, g, false);
         if (g == 1)
             measure(s);
         if (g == g_max)
@@ -244,6 +276,7 @@ static void open_group(hop_al_group *s, const hop_model *model, const hop_featur
                        const hop_al_row *row, void *workspace)
 {
     hop_evaluation_init(&s->e, model, features, form, workspace);
+    s->hold = false;
     s->least = hop_evaluation_least(model);
     s->per_widest = 1 / model->value.widest;
     s->z_rounding = 0x1p-22 * model->value.max_abs / model->value.widest;
@@ -276,38 +309,99 @@ static bool again(const hop_al_row *row)
     return !row->met && row->f32 && (!row->predict || row->bound <= F32_RETRY * row->max_error);
 }
 
-static void run_group(hop_al_group *s, const hop_model *model, const hop_features *features, bool f32,
-                      hop_al_row *const *rows, size_t n, void *workspace)
+/* Groups on their way, all of one precision. */
+typedef struct convoy {
+    const hop_model *model;
+    const hop_features *features;
+    size_t groups_max, group_bytes, groups;
+    bool f32;
+    hop_al_group own, *group; /* own where there is but one */
+    char *workspace;          /* an evaluation's for each */
+    hop_al_row *waiting[HOP_LANES];
+    size_t held;
+} convoy;
+
+/* Take the rows through the degrees as group number i. hold: leave answers to settle(), unless they go one by one. */
+static void run_group(convoy *c, size_t i, hop_al_row *const *rows, size_t n, bool hold)
 {
-    hop_form lanes = f32 ? HOP_LANES_F32 : HOP_LANES_F64, one = f32 ? HOP_ONE_F32 : HOP_ONE_F64;
-    bool single = hop_al_one_by_one(n, hop_evaluation_lanes(features, lanes));
-    open_group(s, model, features, single ? one : lanes, rows[0], workspace);
-    for (size_t i = 0; i < n; i += single ? 1 : n)
-        run(s, rows + i, single ? 1 : n);
+    hop_form lanes = c->f32 ? HOP_LANES_F32 : HOP_LANES_F64, one = c->f32 ? HOP_ONE_F32 : HOP_ONE_F64;
+    bool single = hop_al_one_by_one(n, hop_evaluation_lanes(c->features, lanes));
+    open_group(&c->group[i], c->model, c->features, single ? one : lanes, rows[0], c->workspace + i * c->group_bytes);
+    c->group[i].hold = hold && !single;
+    for (size_t first = 0; first < n; first += single ? 1 : n)
+        run(&c->group[i], rows + first, single ? 1 : n);
+}
+
+/* Answer what the groups hold. Rows whose bound is above what was judged go their way once more, without waiting. */
+static void settle(convoy *c)
+{
+    hop_share shares[HOP_AL_CONVOY] = {0};
+    hop_al_row *rest[HOP_AL_CONVOY * HOP_LANES];
+    size_t n = 0, left = 0;
+    for (size_t i = 0; i < c->groups; i++) {
+        bool any = false;
+        for (size_t q = 0; q < c->group[i].n && c->group[i].hold; q++) {
+            const hop_al_lane *at = &c->group[i].lanes[q];
+            shares[n].g[q] = at->held;
+            shares[n].c[q] = at->held && at->bound.kind != HOP_CERTIFICATE_T ? at->bound.c : NULL;
+            any = any || at->held;
+        }
+        shares[n].e = &c->group[i].e;
+        n += any ? 1 : 0;
+    }
+    if (n)
+        hop_evaluation_products(shares, n);
+    for (size_t i = 0; i < c->groups; i++)
+        for (size_t q = 0; q < c->group[i].n && c->group[i].hold; q++) {
+            const hop_al_lane *at = &c->group[i].lanes[q];
+            if (!at->held)
+                continue;
+            answer_lane(&c->group[i], at->held, q, c->group[i].e.rows);
+            if (!at->row->met && !at->held_last)
+                rest[left++] = at->row;
+        }
+    c->groups = 0;
+    size_t lanes = hop_evaluation_lanes(c->features, c->f32 ? HOP_LANES_F32 : HOP_LANES_F64);
+    for (size_t from = 0; from < left; from += lanes)
+        run_group(c, 0, rest + from, left - from < lanes ? left - from : lanes, false);
+}
+
+/* The rows that wait make a group. */
+static void depart(convoy *c)
+{
+    if (c->held)
+        run_group(c, c->groups, c->waiting, c->held, c->groups_max > 1);
+    c->groups += c->held ? 1 : 0;
+    c->held = 0;
 }
 
 void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row *rows, size_t n, void *workspace)
 {
-    hop_al_group s;
-    hop_al_row *waiting[HOP_LANES];
+    convoy c = {.model = model,
+                .features = features,
+                .groups_max = convoy_of(features),
+                .group_bytes = group_bytes(model, features),
+                .workspace = workspace};
+    c.group = c.groups_max > 1 ? (hop_al_group *)(c.workspace + c.groups_max * c.group_bytes) : &c.own;
     double least = hop_evaluation_least(model);
     hop_evaluation_error error = hop_evaluation_rounding(features, true, features->g_max, rows[0].query->roundings);
     for (int pass = 0; pass < 2; pass++) {
         bool f32 = pass == 0;
-        size_t lanes = hop_evaluation_lanes(features, f32 ? HOP_LANES_F32 : HOP_LANES_F64), held = 0;
+        size_t lanes = hop_evaluation_lanes(features, f32 ? HOP_LANES_F32 : HOP_LANES_F64);
+        c.f32 = f32;
         for (size_t i = 0; i < n; i++) {
             if (f32)
                 rows[i].f32 = lanes && f32_will_do(model, features, &error, least, &rows[i]);
             if (f32 ? !rows[i].f32 : rows[i].f32 && !again(&rows[i]))
                 continue;
-            waiting[held++] = &rows[i];
-            if (held < lanes)
-                continue;
-            run_group(&s, model, features, f32, waiting, held, workspace);
-            held = 0;
+            c.waiting[c.held++] = &rows[i];
+            if (c.held == lanes)
+                depart(&c);
+            if (c.groups == c.groups_max)
+                settle(&c);
         }
-        if (held)
-            run_group(&s, model, features, f32, waiting, held, workspace);
+        depart(&c);
+        settle(&c);
     }
 }
 

@@ -38,6 +38,13 @@ typedef struct hop_al_row {
     double log_D_low, log_D_high; /* enclose log mean exp(t_mu), at the answer's degree */
 } hop_al_row;
 
+/*
+ * Values that are not the keys: so many groups of rows share a pass over A. With more it would be read less often than
+ * their own monomials.
+ */
+enum { HOP_AL_CONVOY = 8 };
+
+/* Several groups' worth where values are not the keys. */
 size_t hop_al_workspace_bytes(const hop_model *model, const hop_features *features);
 
 /* Answer n rows. Cost: about 4 C(d+g+1, g+1) flops a row (values = keys), for g the highest degree reached. */

@@ -19,15 +19,6 @@ static void hold_one_thread(void)
     openblas_set_num_threads(1);
 }
 
-void hop_gemm_tn(size_t m, size_t n, size_t k, const double *A, size_t lda, const double *B, size_t ldb, double *C,
-                 size_t ldc)
-{
-    assert(m <= INT_MAX && n <= INT_MAX && k <= INT_MAX && lda <= INT_MAX && ldb <= INT_MAX && ldc <= INT_MAX);
-    pthread_once(&once, hold_one_thread);
-    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1.0, A, (int)lda, B, (int)ldb, 0.0, C,
-                (int)ldc);
-}
-
 bool hop_cholesky(size_t n, double *M)
 {
     assert(n <= INT_MAX);

@@ -9,10 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* C = A^T B, row-major f64: A k x m (lda), B k x n (ldb), C m x n (ldc). At most k + 1 roundings an element. */
-void hop_gemm_tn(size_t m, size_t n, size_t k, const double *A, size_t lda, const double *B, size_t ldb, double *C,
-                 size_t ldc);
-
 /*
  * In place, M = U^T U, upper parts, row-major n x n f64. false: a pivot is not positive, or not finite. Sums run in any
  * order, and a division may be a product with the rounded inverse: |M - U^T U| <= gamma_{n+3} |U|^T |U|. n^3/3 flops.

@@ -218,7 +218,7 @@ static hop_work work_of(const stage *s)
         double lanes = (double)hop_evaluation_lanes(s->features, s->form);
         work = (hop_work){.count[HOP_COST_ROW] = 1, .count[HOP_COST_NUMBER] = (double)(t->d + s->model->p)};
         work.count[HOP_COST_DEGREE] = t->g;
-        hop_work_add_groups(s->model, t->g, s->form, ceil((double)t->L / lanes) / (double)t->L, &work);
+        hop_work_add_groups(s->model, t->g, s->form, ceil((double)t->L / lanes) / (double)t->L, 1, &work);
     }
     return work;
 }

@@ -315,7 +315,8 @@ static const hop_sweeps *sweeps_of(hop_form form)
     return sweeps[form];
 }
 
-void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, double groups, hop_work *work)
+void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, double groups, double shared,
+                         hop_work *work)
 {
     const hop_sweeps *sweeps = sweeps_of(form);
     double r = (double)hop_rank(model->d, g), coefficients = (double)hop_rank(model->d, g + 1);
@@ -329,8 +330,9 @@ void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, doub
     count[2] += groups * coefficients * far;
     count[3] += groups * r * far;
     double products = model->shared ? 0 : groups * r * (double)model->p;
+    products *= (double)sweeps->real_bytes / sizeof(double);
     work->count[HOP_COST_PRODUCT] += products * (double)sweeps->lanes;
-    work->count[HOP_COST_PRODUCT_PASS] += products;
+    work->count[HOP_COST_PRODUCT_PASS] += products / shared;
 }
 
 hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows, bool f32)
@@ -341,9 +343,9 @@ hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows,
     bool single = rest && hop_al_one_by_one(rest, lanes);
     double groups = (double)(n / lanes) + (rest && !single ? 1 : 0);
     work.count[HOP_COST_DEGREE] = g;
-    hop_work_add_groups(model, g, lanes_form, groups / (double)n, &work);
+    hop_work_add_groups(model, g, lanes_form, groups / (double)n, hop_max(1, hop_min(groups, HOP_AL_CONVOY)), &work);
     if (single)
-        hop_work_add_groups(model, g, one_form, (double)rest / (double)n, &work);
+        hop_work_add_groups(model, g, one_form, (double)rest / (double)n, 1, &work);
     return work;
 }
 

@@ -20,8 +20,9 @@ hop_work hop_work_dense(const hop_model *model, size_t rows, bool f64, bool shif
 /* Degrees 1..g and the answer at g, in f32 or f64, side by side or one by one as hop_al_run() does it. g + 1 <= 24. */
 hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows, bool f32);
 
-/* So many groups of one form, and nothing else of a row. */
-void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, double groups, hop_work *work);
+/* So many groups of one form, `shared` of them a pass over A, and nothing else of a row. */
+void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, double groups, double shared,
+                         hop_work *work);
 
 /* What top, support and weights add to a dense pass. */
 hop_work hop_work_scores(const hop_model *model, size_t rows);

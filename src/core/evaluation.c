@@ -6,7 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/blas.h"
 #include "core/checked.h"
 #include "core/rounding.h"
 
@@ -38,14 +37,15 @@ size_t hop_evaluation_bytes(const hop_model *model, const hop_features *features
     const hop_multiindex *index = &features->index;
     size_t all = index->start[features->g_max + 1] * HOP_LANE_BYTES;
     size_t pads = (features->g_max + 2u) * (HOP_SWEEP_PAD * sizeof(double) + HOP_LANE_BYTES);
-    size_t sums = (2 * index->d + widest_row(model)) * HOP_LANES * sizeof(double);
+    size_t products = features->A ? model->p : 0;
+    size_t sums = (2 * index->d + widest_row(model) + products) * HOP_LANES * sizeof(double);
     return 2 * (all + pads) + (2 * index->d + 2) * HOP_LANE_BYTES + HOP_SWEEP_PAD * sizeof(double) + sums;
 }
 
 size_t hop_evaluation_lanes(const hop_features *features, hop_form form)
 {
     bool f32 = form == HOP_LANES_F32 || form == HOP_ONE_F32;
-    return f32 && (!features->a_f32 || features->A) ? 0 : sweeps_of(form)->lanes;
+    return f32 && (!features->a_f32 || (features->A && !features->A_f32)) ? 0 : sweeps_of(form)->lanes;
 }
 
 void hop_evaluation_init(hop_evaluation *e, const hop_model *model, const hop_features *features, hop_form form,
@@ -53,18 +53,17 @@ void hop_evaluation_init(hop_evaluation *e, const hop_model *model, const hop_fe
 {
     const hop_multiindex *index = &features->index;
     const hop_sweeps *sweeps = sweeps_of(form);
-    char *block = workspace;
     e->model = model;
     e->features = features;
     e->index = index;
     e->sweeps = sweeps;
     e->f32 = form == HOP_LANES_F32 || form == HOP_ONE_F32;
     e->lanes = sweeps->lanes;
-    e->gradient = (double *)block;
+    e->gradient = workspace;
     e->numerator = e->gradient + index->d * HOP_LANES;
     e->rows = e->numerator + index->d * HOP_LANES;
-    block += (2 * index->d + widest_row(model)) * HOP_LANES * sizeof(double);
-    e->scratch = block;
+    e->products = e->rows + widest_row(model) * HOP_LANES;
+    e->scratch = (char *)(e->products + (features->A ? model->p : 0) * HOP_LANES);
     e->weight = e->scratch + index->d * HOP_LANE_BYTES;
     e->xi = e->weight + HOP_LANE_BYTES;
     e->monomials = e->xi + hop_round_up(degree_bytes(index->d, sweeps), HOP_LANE_BYTES);
@@ -171,29 +170,104 @@ static void reverse(hop_evaluation *e, unsigned g, const double *const *c)
     }
 }
 
-/* The monomials of degrees 0..g one after the other, times c_k: lanes numbers each, where the adjoints would be. */
-static const double *weighted_monomials(hop_evaluation *e, unsigned g, const double *const *c)
+/* Rows of A from the monomial `at` of all on. */
+static const void *row_of(const hop_evaluation *e, size_t at)
 {
-    double *out = (double *)e->adjoint;
-    size_t lanes = e->lanes;
-    for (unsigned k = 0; k <= g; k++) {
-        const double *m = (const double *)(e->monomials + e->at[k]);
-        for (size_t n = hop_multiindex_count(e->index, k); n > 0; n--, m += lanes, out += lanes)
-            for (size_t q = 0; q < lanes; q++)
-                out[q] = m[q] * (c && c[q] ? c[q][k] : 1);
+    const hop_features *features = e->features;
+    return e->f32 ? (const void *)(features->A_f32 + at * features->p) : (const void *)(features->A + at * features->p);
+}
+
+static unsigned highest(const hop_share *share)
+{
+    unsigned g = 0;
+    for (size_t q = 0; q < share->e->lanes; q++)
+        g = share->g[q] > g ? share->g[q] : g;
+    return g;
+}
+
+/* Whether the monomials count as they are: one evaluation's lanes, side by side, answered by Taylor's polynomial. */
+static bool plain(const hop_share *share, unsigned g)
+{
+    bool same = share->e->lanes > 1;
+    for (size_t q = 0; q < share->e->lanes; q++)
+        same = same && share->g[q] == g && !share->c[q];
+    return same;
+}
+
+/* c_k of every lane to the evaluation's weight; lanes that answer at a lower degree count nothing of degree k. */
+static void weigh_share(const hop_share *share, unsigned k)
+{
+    for (size_t q = 0; q < share->e->lanes; q++)
+        put(share->e, share->e->weight, q, k > share->g[q] ? 0 : share->c[q] ? share->c[q][k] : 1);
+}
+
+/* The n monomials from `at` on, of whatever degrees, times c_k: where they are, or side by side in the scratch. */
+static const void *weighted_run(const hop_share *share, bool as_they_are, size_t at, size_t n, void *scratch)
+{
+    const hop_evaluation *e = share->e;
+    const size_t *start = e->index->start, one = e->lanes * e->sweeps->real_bytes;
+    char *out = scratch;
+    unsigned k = 0;
+    if (as_they_are)
+        return e->monomials + at * one;
+    for (size_t end = at + n; at < end;) {
+        while (start[k + 1] <= at)
+            k++;
+        size_t stop = start[k + 1] < end ? start[k + 1] : end;
+        weigh_share(share, k);
+        e->sweeps->weigh(stop - at, e->weight, e->monomials + e->at[k] + (at - start[k]) * one, out);
+        out += (stop - at) * one;
+        at = stop;
     }
-    return (const double *)e->adjoint;
+    return scratch;
+}
+
+void hop_evaluation_products(hop_share *shares, size_t n)
+{
+    _Alignas(HOP_LANE_BYTES) char scratch[HOP_PRODUCT_RUN * HOP_LANE_BYTES + HOP_SWEEP_PAD * sizeof(double)];
+    const hop_multiindex *index = shares[0].e->index;
+    size_t p = shares[0].e->model->p, lanes = shares[0].e->lanes;
+    size_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        memset(shares[i].e->products, 0, p * lanes * sizeof(double));
+        size_t all = index->start[highest(&shares[i]) + 1];
+        most = all > most ? all : most;
+    }
+    for (size_t at = 0; at < most; at += HOP_PRODUCT_RUN) {
+        for (size_t i = 0; i < n; i++) {
+            hop_evaluation *e = shares[i].e;
+            unsigned g = highest(&shares[i]);
+            size_t all = index->start[g + 1], rest = all > at ? all - at : 0;
+            if (!rest)
+                continue;
+            size_t run = rest < HOP_PRODUCT_RUN ? rest : HOP_PRODUCT_RUN;
+            hop_product product = {.n = run,
+                                   .columns = p,
+                                   .stride = p,
+                                   .m = weighted_run(&shares[i], plain(&shares[i], g), at, run, scratch),
+                                   .a = row_of(e, at),
+                                   .sums = e->products};
+            e->sweeps->product(&product);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        const double *sums = shares[i].e->products;
+        for (size_t q = 0; q < lanes; q++)
+            for (size_t j = 0; j < p; j++)
+                shares[i].e->rows[q * p + j] = sums[j * lanes + q];
+    }
 }
 
 const double *hop_evaluation_numerators(hop_evaluation *e, unsigned g, const double *const *c)
 {
     size_t p = e->model->p, lanes = e->lanes;
     if (e->features->A) {
-        bool plain = lanes > 1;
-        for (size_t q = 0; q < lanes && c; q++)
-            plain = plain && !c[q];
-        const double *m = plain ? (const double *)e->monomials : weighted_monomials(e, g, c);
-        hop_gemm_tn(lanes, p, e->index->start[g + 1], m, lanes, e->features->A, p, e->rows, p);
+        hop_share share = {.e = e};
+        for (size_t q = 0; q < lanes; q++) {
+            share.g[q] = g;
+            share.c[q] = c ? c[q] : NULL;
+        }
+        hop_evaluation_products(&share, 1);
         return e->rows;
     }
     reverse(e, g, c);
@@ -220,10 +294,15 @@ hop_evaluation_error hop_evaluation_rounding(const hop_features *features, bool 
         return (hop_evaluation_error){.D0 = all, .N0 = all};
     double fixed = HOP_SWEEP_DEPTH + d + 5, most = fixed + (g + 1) * (d + 3);
     double unit = hop_gamma(most, HOP_U32) / most * (1 + 2 * all); /* gamma_n <= n unit for every n up to most */
-    return (hop_evaluation_error){.D0 = (HOP_SWEEP_DEPTH + 1) * unit + 2 * all,
+    hop_evaluation_error error = {.D0 = (HOP_SWEEP_DEPTH + 1) * unit + 2 * all,
                                   .D1 = 2 * unit,
                                   .N0 = fixed * unit + 2 * all,
                                   .N1 = (d + 3) * unit};
+    if (features->A) { /* a monomial, as in D_k; its weight, and the product with that */
+        error.N0 = (HOP_SWEEP_DEPTH + 3) * unit + 2 * all;
+        error.N1 = 2 * unit;
+    }
+    return error;
 }
 
 /* 2^-138 r^2 X^(g+1) and its roundings, X = max(1, max |xi|): least |xi_l| <= s, one memory being as far as extent_l. */
@@ -245,5 +324,8 @@ double hop_evaluation_least(const hop_model *model)
     for (size_t l = 0; l < model->d; l++)
         if (model->key.extent[l] > 0)
             least = hop_min(model->key.extent[l], least);
+    for (size_t j = 0; j < model->p && !model->shared; j++)
+        if (model->value.extent[j] > 0)
+            least = hop_min(model->value.extent[j], least);
     return least;
 }

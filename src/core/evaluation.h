@@ -6,7 +6,8 @@
  *
  * Where values are the keys, N is the gradient of sum_k c_k D_{k+1}: a forward sweep leaves the monomials; the top
  * degree's coefficients are read once, for their own part of the gradient and for the adjoints of degree g; and reverse
- * sweeps take the adjoints down. Otherwise it is a matrix product of the monomials with A.
+ * sweeps take the adjoints down. Otherwise it is a matrix product of the monomials with A, whose rows are read once for
+ * as many evaluations as there are.
  *
  * One evaluation works in one precision and one form: hop_sweeps.lanes queries side by side, or a single one. What its
  * rounding may do to D and N is hop_evaluation_rounding(); whether that is good enough is the caller's business.
@@ -33,6 +34,7 @@ typedef struct hop_evaluation {
     char *monomials, *adjoint;           /* [degrees 0..g_max] each */
     double *gradient, *numerator;        /* [d] each: of D_top; of all */
     double *rows;                        /* lanes x p */
+    double *products;                    /* p x lanes, where there is an A */
     double D[HOP_DEGREE_MAX + 2][HOP_LANES];
     unsigned highest; /* monomials are there up to this degree */
     unsigned top;     /* gradient and adjoints of this degree are there; 0: none */
@@ -41,7 +43,7 @@ typedef struct hop_evaluation {
 /* 0: the sizes overflow. Good for every form. */
 size_t hop_evaluation_bytes(const hop_model *model, const hop_features *features);
 
-/* Lanes of a form under the kernels in use; 0: these features have no such form (f32 with values that are not keys). */
+/* Lanes of a form under the kernels in use; 0: these features have no such form (they have no f32 copy). */
 size_t hop_evaluation_lanes(const hop_features *features, hop_form form);
 
 /* Bind to a workspace of hop_evaluation_bytes(), 64-byte aligned. */
@@ -66,6 +68,19 @@ void hop_evaluation_top(hop_evaluation *e, unsigned g, const double *const *c);
  */
 const double *hop_evaluation_numerators(hop_evaluation *e, unsigned g, const double *const *c);
 
+/* An evaluation's part in a product with A: lane q is answered at degree g[q], with the coefficients c[q]; NULL: 1. */
+typedef struct hop_share {
+    hop_evaluation *e;
+    unsigned g[HOP_LANES]; /* <= e->highest; 0 for a lane that nobody asks for */
+    const double *c[HOP_LANES];
+} hop_share;
+
+/*
+ * Where values are not the keys: the numerators of n > 0 evaluations of one precision and form to their e->rows, lanes
+ * x p, in one pass over A. Cost: a multiply-add a lane, monomial and column of A, in the form's precision.
+ */
+void hop_evaluation_products(hop_share *shares, size_t n);
+
 /*
  * What is known of rounding up to degree g (docs/MATH.md, "Rounding"). With B0 = sum_{k <= g} |c_k| s^k / k! and B1 = sum
  * |c_k| k s^k / k!, s of the query, it is off by at most
@@ -81,7 +96,7 @@ typedef struct hop_evaluation_error {
 hop_evaluation_error hop_evaluation_rounding(const hop_features *features, bool f32, unsigned g,
                                              double query_roundings);
 
-/* Of degree g; least: the least extent of the keys that is not 0, or 1. INFINITY: f32 cannot hold such coordinates. */
+/* Of degree g; least: the least extent of keys and values that is not 0, or 1. INFINITY: f32 cannot hold such coordinates. */
 double hop_evaluation_under(const hop_features *features, bool f32, unsigned g, double s, double least);
 double hop_evaluation_least(const hop_model *model);
 

@@ -387,8 +387,8 @@ typedef enum hop_cost {
     HOP_COST_ONE_F64_MONOMIAL,
     HOP_COST_ONE_F64_FAR_COEFFICIENT,
     HOP_COST_ONE_F64_FAR_MONOMIAL,
-    HOP_COST_PRODUCT,      /* values that are not the keys: one of a row's C(d+g, g) p multiply-adds */
-    HOP_COST_PRODUCT_PASS, /* and one of the C(d+g, g) p numbers read for a group */
+    HOP_COST_PRODUCT, /* values that are not the keys: one of a row's C(d+g, g) p multiply-adds in f64, two in f32 */
+    HOP_COST_PRODUCT_PASS, /* and one of the C(d+g, g) p numbers read for a group: eight bytes */
     HOP_COST_BUILD,        /* one of the M C(d+g+1, g+1) multiply-adds of building feature maps */
     HOP_COSTS
 } hop_cost;

@@ -18,6 +18,8 @@ typedef struct hop_al_lane {
     size_t bucket;        /* hop_minimax_bucket() */
     bool open;            /* still looking for a degree */
     bool due;             /* wants its numerator at the degree at hand */
+    unsigned held;        /* degree of an answer that waits for its numerator; 0: none */
+    bool held_last;       /* and no other degree is to be tried after it */
     unsigned best_degree; /* of the smallest ratio so far; 0: no degree had a bound */
     double best_ratio;
     unsigned degree; /* at hand: of the four below */
@@ -44,6 +46,7 @@ typedef struct hop_al_group {
     double per_widest;                          /* 1 / the values' extent */
     double z_rounding;                          /* of z to f32, over the values' extent */
     size_t n;
+    bool hold; /* answers wait: their numerators come from one pass over A for several groups */
 } hop_al_group;
 
 /* Whether lane is still to be looked at at degree g. */

@@ -22,6 +22,7 @@ enum {
     HOP_LANE_BYTES = 64,         /* most bytes that one number of all lanes takes */
     HOP_SWEEP_PAD = 32,          /* numbers behind each array of a single query's sweep */
     HOP_SWEEP_DEPTH = 114,       /* most roundings in the sweep's own precision on the way of one term into a sum */
+    HOP_PRODUCT_RUN = 96,        /* most monomials of one call of a product with A */
     HOP_ROW_STEP = 16,           /* rows of the moments' kernels hold a multiple of this many numbers */
     HOP_DEPTH = HOP_PANEL + 8,   /* most roundings within a run on the way of one weight or product into N or D */
     HOP_SCRATCH_COLUMNS = 64,    /* elements of scratch a column */
@@ -125,11 +126,28 @@ typedef struct hop_sweep {
     void *scratch; /* [d], of top and reverse */
 } hop_sweep;
 
+/*
+ * A run of n <= HOP_PRODUCT_RUN monomials times rows of A, plain reals `stride` apart:
+ *
+ *     sums[j * lanes + q] += sum_b m[b * lanes + q] a[b * stride + j]       b < n, j < columns
+ *
+ * A term takes at most n + 3 <= HOP_SWEEP_DEPTH roundings in real, and one in f64. For a single query a may be read
+ * HOP_SWEEP_PAD reals behind its last row.
+ */
+typedef struct hop_product {
+    size_t n, columns, stride;
+    const void *m, *a;
+    double *sums; /* columns x lanes */
+} hop_product;
+
 typedef struct hop_sweeps {
     size_t lanes, real_bytes; /* lanes <= HOP_LANES, lanes real_bytes <= HOP_LANE_BYTES */
     void (*extend)(const hop_sweep *sweep);
     void (*top)(const hop_sweep *sweep);
     void (*reverse)(const hop_sweep *sweep);
+    void (*product)(const hop_product *product);
+    /* out[b] = weight m[b], b < n; arrays and pads as above, but out lies anywhere. */
+    void (*weigh)(size_t n, const void *weight, const void *m, void *out);
 } hop_sweeps;
 
 /*

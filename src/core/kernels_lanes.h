@@ -17,12 +17,13 @@ _Static_assert((int)SWEEP_RUN + 3 + 2 + 4 <= (int)HOP_SWEEP_DEPTH, "a run and it
 #define SWEEPS_LANES(type, real)                                                                                       \
     {                                                                                                                  \
         .lanes = sizeof(vec_##type) / sizeof(real), .real_bytes = sizeof(real), .extend = lanes_extend_##type,         \
-        .top = lanes_top_##type, .reverse = lanes_reverse_##type                                                       \
+        .top = lanes_top_##type, .reverse = lanes_reverse_##type, .product = lanes_product_##type,                     \
+        .weigh = lanes_weigh_##type                                                                                    \
     }
 #define SWEEPS_ONE(type, real)                                                                                         \
     {                                                                                                                  \
         .lanes = 1, .real_bytes = sizeof(real), .extend = one_extend_##type, .top = one_top_##type,                    \
-        .reverse = one_reverse_##type                                                                                  \
+        .reverse = one_reverse_##type, .product = one_product_##type, .weigh = one_weigh_##type                        \
     }
 #endif
 

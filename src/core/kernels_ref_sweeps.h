@@ -7,12 +7,12 @@ enum { REF_LANES_N = 4 };
 #define REF_LANES(type, real)                                                                                          \
     {                                                                                                                  \
         .lanes = REF_LANES_N, .real_bytes = sizeof(real), .extend = lanes_extend_##type, .top = lanes_top_##type,      \
-        .reverse = lanes_reverse_##type                                                                                \
+        .reverse = lanes_reverse_##type, .product = lanes_product_##type, .weigh = lanes_weigh_##type                  \
     }
 #define REF_ONE(type, real)                                                                                            \
     {                                                                                                                  \
         .lanes = 1, .real_bytes = sizeof(real), .extend = one_extend_##type, .top = one_top_##type,                    \
-        .reverse = one_reverse_##type                                                                                  \
+        .reverse = one_reverse_##type, .product = one_product_##type, .weigh = one_weigh_##type                        \
     }
 #endif
 
@@ -76,6 +76,42 @@ static void REF_NAME(one_top)(const hop_sweep *s)
 static void REF_NAME(one_reverse)(const hop_sweep *s)
 {
     REF_NAME(adjoin)(s, 1, s->next, 1);
+}
+
+static void REF_NAME(product)(const hop_product *w, size_t lanes)
+{
+    const REF_REAL *m = w->m, *a = w->a;
+    assert(w->n <= HOP_PRODUCT_RUN);
+    for (size_t b = 0; b < w->n; b++)
+        for (size_t j = 0; j < w->columns; j++)
+            for (size_t lane = 0; lane < lanes; lane++)
+                w->sums[j * lanes + lane] += (double)(m[b * lanes + lane] * a[b * w->stride + j]);
+}
+
+static void REF_NAME(weigh)(size_t n, const REF_REAL *weight, const REF_REAL *m, REF_REAL *out, size_t lanes)
+{
+    for (size_t i = 0; i < n * lanes; i++)
+        out[i] = weight[i % lanes] * m[i];
+}
+
+static void REF_NAME(lanes_weigh)(size_t n, const void *weight, const void *m, void *out)
+{
+    REF_NAME(weigh)(n, weight, m, out, REF_LANES_N);
+}
+
+static void REF_NAME(one_weigh)(size_t n, const void *weight, const void *m, void *out)
+{
+    REF_NAME(weigh)(n, weight, m, out, 1);
+}
+
+static void REF_NAME(lanes_product)(const hop_product *w)
+{
+    REF_NAME(product)(w, REF_LANES_N);
+}
+
+static void REF_NAME(one_product)(const hop_product *w)
+{
+    REF_NAME(product)(w, 1);
 }
 
 #undef REF_REAL

@@ -521,6 +521,7 @@ static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
 #endif
 
 #include "core/kernels_lanes.h"
+#include "core/kernels_product.h"
 
 #undef SIMD_REAL
 #undef SIMD_PANEL

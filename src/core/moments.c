@@ -37,9 +37,9 @@ size_t hop_features_bytes_estimate(const hop_model *model, unsigned max_degree)
     size_t rows, cells, bytes;
     size_t p = model->shared ? 0 : model->p;
     if (scalar > INT_MAX || !hop_mul_size((size_t)r, p, &rows) ||
-        !hop_add_size((size_t)scalar + HOP_SWEEP_PAD + 3 * model->d + p, rows, &cells) ||
-        !hop_mul_size(cells, sizeof(double), &bytes) ||
-        !hop_add_size(bytes, ((size_t)scalar + HOP_SWEEP_PAD) * sizeof(float), &bytes))
+        !hop_add_size(rows, (size_t)scalar + HOP_SWEEP_PAD + (p ? HOP_SWEEP_PAD : 0), &cells) ||
+        !hop_mul_size(cells, sizeof(double) + sizeof(float), &bytes) ||
+        !hop_add_size(bytes, (3 * model->d + p) * sizeof(double), &bytes))
         return SIZE_MAX;
     return bytes;
 }
@@ -61,12 +61,19 @@ size_t hop_features_build_bytes(const hop_model *model, unsigned max_degree, siz
     return hop_features_bytes_with(model, max_degree, hop_moment_sums_bytes(model, model->M, max_degree, width));
 }
 
+/* Numbers of A, what is behind them included. */
+static size_t products(const hop_features *features)
+{
+    return features->index.start[features->g_max + 1] * features->p + HOP_SWEEP_PAD;
+}
+
 size_t hop_features_bytes(const hop_features *features)
 {
     const hop_multiindex *index = &features->index;
-    size_t p = features->A ? features->p : 0, rows = index->start[features->g_max + 1] * p;
-    size_t scalar = index->start[features->g_max + 2] + HOP_SWEEP_PAD;
-    return (scalar + rows + 3 * index->d + p) * sizeof(double) + (features->a_f32 ? scalar * sizeof(float) : 0);
+    size_t p = features->A ? features->p : 0, scalar = index->start[features->g_max + 2] + HOP_SWEEP_PAD;
+    size_t rows = features->A ? products(features) : 0;
+    return (scalar + rows + 3 * index->d + p) * sizeof(double) + (features->a_f32 ? scalar * sizeof(float) : 0) +
+           (features->A_f32 ? rows * sizeof(float) : 0);
 }
 
 double hop_features_build_seconds(const hop_model *model, unsigned max_degree)
@@ -104,6 +111,7 @@ void hop_features_free(hop_features *features)
     hop_aligned_free(features->a);
     hop_aligned_free(features->a_f32);
     hop_aligned_free(features->A);
+    hop_aligned_free(features->A_f32);
     hop_aligned_free(features->removed_extent);
     hop_aligned_free(features);
 }
@@ -123,7 +131,7 @@ hop_status hop_features_new(const hop_model *model, unsigned max_degree, hop_fea
         features->a = hop_array_new(features->index.start[max_degree + 2] + HOP_SWEEP_PAD, 1, sizeof(double));
         features->removed_extent = hop_array_new(3 * model->d + p, 1, sizeof(double));
         if (p)
-            features->A = hop_array_new(features->index.start[max_degree + 1], p, sizeof(double));
+            features->A = hop_array_new(products(features), 1, sizeof(double));
         if (!features->a || !features->removed_extent || (p && !features->A))
             status = hop_fail(error, HOP_E_NOMEM, "no memory for feature maps of degree %u", max_degree);
     }
@@ -169,18 +177,28 @@ double *hop_features_factorials(const hop_features *features)
     return factorials;
 }
 
+/* NULL where some are above 1 (and HOP_OK), or there is no memory. */
+static hop_status narrow(size_t n, const double *wide, float **out, hop_error *error)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs(wide[i]) <= 1))
+            return HOP_OK;
+    float *f32 = hop_array_new(n, 1, sizeof(float));
+    if (!f32)
+        return hop_fail(error, HOP_E_NOMEM, "no memory for feature maps in f32");
+    for (size_t i = 0; i < n; i++)
+        f32[i] = (float)wide[i];
+    *out = f32;
+    return HOP_OK;
+}
+
 hop_status hop_features_narrow(hop_features *features, hop_error *error)
 {
     size_t n = features->index.start[features->g_max + 2] + HOP_SWEEP_PAD;
-    for (size_t i = 0; i < n; i++)
-        if (!(fabs(features->a[i]) <= 1))
-            return HOP_OK;
-    features->a_f32 = hop_array_new(n, 1, sizeof(float));
-    if (!features->a_f32)
-        return hop_fail(error, HOP_E_NOMEM, "no memory for feature maps in f32");
-    for (size_t i = 0; i < n; i++)
-        features->a_f32[i] = (float)features->a[i];
-    return HOP_OK;
+    hop_status status = narrow(n, features->a, &features->a_f32, error);
+    if (status == HOP_OK && features->A && features->a_f32)
+        status = narrow(products(features), features->A, &features->A_f32, error);
+    return status;
 }
 
 /* Sums to means over alpha!. */

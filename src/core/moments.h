@@ -24,7 +24,8 @@ struct hop_features {
     size_t p;               /* of A */
     double *a;              /* r(d, g_max + 1), graded, then HOP_SWEEP_PAD zeros */
     float *a_f32;           /* the same rounded to f32; NULL: some are above 1, and f32 sums might overflow */
-    double *A;              /* r(d, g_max) x p, or NULL: values are the keys */
+    double *A;              /* r(d, g_max) x p, then HOP_SWEEP_PAD zeros, or NULL: values are the keys */
+    float *A_f32;           /* the same rounded to f32, where there is an a_f32 and none of these is above 1 */
     double fourth;          /* K of fourth.h: mean t^4 <= K 3 (mean t^2)^2; INFINITY: unknown */
     double *skew;           /* d skew_1, then d skew_3 of skew.h, in u; INFINITY: unknown */
     double skew_most[2];    /* the largest of each in the rows' unit */
@@ -47,7 +48,7 @@ HOP_WARN_UNUSED hop_status hop_features_new(const hop_model *model, unsigned max
  */
 size_t hop_features_bytes_with(const hop_model *model, unsigned max_degree, size_t sums_bytes);
 
-/* Fills a_f32 from a where f32 sums cannot overflow. Errors: HOP_E_NOMEM. */
+/* Fills a_f32 from a, and A_f32 from A, where f32 sums cannot overflow. Errors: HOP_E_NOMEM. */
 HOP_WARN_UNUSED hop_status hop_features_narrow(hop_features *features, hop_error *error);
 
 /* 1/alpha! of every coefficient; the caller frees it. NULL: no memory. */

@@ -57,7 +57,7 @@ hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_
 
 unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max)
 {
-    return hop_plan_degree_caps(model, g_max, HOP_LANES).degree[0][model->shared];
+    return hop_plan_degree_caps(model, g_max, HOP_LANES).degree[0][1];
 }
 
 void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const hop_features *features, bool dense_f64,
@@ -69,7 +69,7 @@ void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const h
         return;
     }
     row->degree_cap = degree[1];
-    if (degree[0] < degree[1] && !(model->shared && hop_al_f32_will_do(model, features, row)))
+    if (degree[0] < degree[1] && !hop_al_f32_will_do(model, features, row))
         row->degree_cap = degree[0];
 }
 
@@ -123,8 +123,6 @@ static bool sweeps_f32(const chooser *c, const hop_features *features, bool dens
 {
     float z;
     hop_al_row row = {.query = c->query, .z = &z, .max_error = c->max_error};
-    if (!c->model->shared)
-        return false;
     if (!features)
         return c->max_error >= 1e-5 * c->model->value.widest;
     hop_plan_caps caps = hop_plan_degree_caps(c->model, features->g_max, c->rows);
@@ -210,7 +208,7 @@ double hop_plan_guess_seconds(const hop_model *model, const hop_features *featur
     bool only = request->mode == HOP_ALMOST_LINEAR;
     if (!features || request->mode == HOP_DENSE)
         return dense;
-    bool f32 = model->shared && request->max_error >= 1e-5 * model->value.widest;
+    bool f32 = request->max_error >= 1e-5 * model->value.widest;
     if (radius < HOP_PLAN_RADIUS_MAX) {
         hop_certificate_h(features->g_max, radius, h);
         for (unsigned g = 1; g <= features->g_max; g++) {
@@ -235,6 +233,6 @@ double hop_plan_worst_seconds(const hop_model *model, const hop_features *featur
         seconds += seconds_of(hop_work_scores(model, rows));
     if (features && request->mode != HOP_DENSE)
         seconds += 2 * (hop_plan_al_seconds(model, features->g_max, rows, false) +
-                        hop_plan_al_seconds(model, features->g_max, rows, model->shared));
+                        hop_plan_al_seconds(model, features->g_max, rows, true));
     return seconds;
 }

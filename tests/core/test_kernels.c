@@ -555,6 +555,67 @@ START_TEST(sweeps_against_loops)
 }
 END_TEST
 
+enum { COLUMNS = 133, STRIDE = COLUMNS + 2 };
+
+/* A run of weighted monomials times rows of A; numbers that f32 holds exactly. */
+static struct product_arrays {
+    _Alignas(64) double m[HOP_PRODUCT_RUN * HOP_LANES + HOP_SWEEP_PAD], a[HOP_PRODUCT_RUN * STRIDE + HOP_SWEEP_PAD];
+    _Alignas(64) double weight[HOP_LANES], weighted[HOP_PRODUCT_RUN * HOP_LANES + HOP_SWEEP_PAD];
+    double sums[(COLUMNS + 1) * HOP_LANES], start[(COLUMNS + 1) * HOP_LANES];
+} product_arrays;
+
+static void product_case(const sweep_form *form, size_t n, size_t columns, size_t stride, test_rng *rng)
+{
+    struct product_arrays *s = &product_arrays;
+    size_t lanes = form->sweeps->lanes;
+    memset(s, 0, sizeof *s);
+    fill_reals(form, rng, n * lanes, s->m);
+    fill_reals(form, rng, n * stride + HOP_SWEEP_PAD, s->a);
+    fill_reals(form, rng, lanes, s->weight);
+    for (size_t i = 0; i < (columns + 1) * lanes; i++)
+        s->sums[i] = s->start[i] = test_rng_normal(rng);
+    form->sweeps->weigh(n, s->weight, s->m, s->weighted);
+    for (size_t i = 0; i < n * lanes; i++) {
+        long double exact = (long double)real_at(form, s->weight, i % lanes) * (long double)real_at(form, s->m, i);
+        check_sweep_sum(form, "weigh", columns, 1, real_at(form, s->weighted, i), exact, fabsl(exact));
+    }
+    hop_product product = {.n = n, .columns = columns, .stride = stride, .m = s->m, .a = s->a, .sums = s->sums};
+    form->sweeps->product(&product);
+    for (size_t j = 0; j < columns; j++)
+        for (size_t q = 0; q < lanes; q++) {
+            long double exact = 0, size = 0, start = s->start[j * lanes + q];
+            for (size_t b = 0; b < n; b++) {
+                long double term =
+                    (long double)real_at(form, s->m, b * lanes + q) * (long double)real_at(form, s->a, b * stride + j);
+                exact += term;
+                size += fabsl(term);
+            }
+            long double slack = (long double)HOP_U64 * (fabsl(start) + size) / (long double)form->unit;
+            check_sweep_sum(form, "product", columns, 1, s->sums[j * lanes + q], start + exact,
+                            (long double)(n + 3) * size + slack);
+        }
+    for (size_t q = 0; q < lanes; q++)
+        require(s->sums[columns * lanes + q] - s->start[columns * lanes + q] == 0, "%s %s: wrote past column %zu",
+                form->isa, form->name, columns);
+}
+
+START_TEST(products_against_loops)
+{
+    static const size_t runs[] = {0, 1, 7, 8, 53, HOP_PRODUCT_RUN};
+    const hop_kernels *kernels = tables[_i];
+    const sweep_form forms[] = {{kernels->isa, "lanes f32", &kernels->lanes_f32, HOP_U32},
+                                {kernels->isa, "lanes f64", &kernels->lanes_f64, HOP_U64},
+                                {kernels->isa, "one f32", &kernels->one_f32, HOP_U32},
+                                {kernels->isa, "one f64", &kernels->one_f64, HOP_U64}};
+    test_rng rng;
+    test_rng_init(&rng, seed, 11);
+    for (size_t f = 0; f < 4; f++)
+        for (size_t columns = 1; columns <= COLUMNS; columns += columns < 36 ? 1 : 97)
+            for (size_t r = 0; r < sizeof runs / sizeof *runs; r++)
+                product_case(&forms[f], runs[r], columns, columns + r % 3, &rng);
+}
+END_TEST
+
 static Suite *make(void)
 {
     Suite *suite = suite_create("kernels");
@@ -569,6 +630,7 @@ static Suite *make(void)
     suite_add_tcase(suite, panels);
     TCase *sweeps = tcase_create("sweeps");
     tcase_add_loop_test(sweeps, sweeps_against_loops, 0, tables_n);
+    tcase_add_loop_test(sweeps, products_against_loops, 0, tables_n);
     suite_add_tcase(suite, sweeps);
     return suite;
 }

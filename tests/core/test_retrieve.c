@@ -8,6 +8,7 @@
 #include "support/rng.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const hop_mode modes[] = {HOP_AUTO, HOP_DENSE, HOP_ALMOST_LINEAR};
@@ -221,6 +222,41 @@ START_TEST(an_offset_costs_no_accuracy)
 }
 END_TEST
 
+/* Many rows share a pass over the moments of values that are not the keys: each gets what it would get alone. */
+START_TEST(rows_that_share_a_pass_get_their_own_answers)
+{
+    enum { M = 300, d = 5, p = 7, L = 150 };
+    static const double errors[] = {0, 1e-9, 1e-5, 1e-2, 0.5};
+    test_engine engine;
+    float x[L * d];
+    test_fill_normal(test_data.memories, M * d, 0.5, 0.1, 12);
+    test_fill_normal(test_data.values, M * p, 1, -0.5, 13);
+    test_fill_normal(x, L * d, 1, 0, 14);
+    for (size_t q = 0; q < L; q++) /* so that rows that lie together stop at all degrees */
+        for (size_t l = 0; l < d; l++)
+            x[q * d + l] *= (float)(q * 37 % L + 1) / L;
+    test_start(&engine, M, d, p, 7, L);
+    for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
+        hop_request request = test_best_effort(0.7, HOP_ALMOST_LINEAR, errors[e]);
+        double bound[L];
+        int degree[L];
+        test_must_retrieve(&engine, &request, L, x);
+        test_must_hold(&engine, &request, L, x);
+        memcpy(bound, engine.answer.error_bound, sizeof bound);
+        for (size_t q = 0; q < L; q++)
+            degree[q] = engine.answer.degree[q];
+        for (size_t q = 0; q < L; q++) {
+            test_must_retrieve(&engine, &request, 1, x + q * d);
+            double alone = engine.answer.error_bound[0];
+            ck_assert_msg(bound[q] <= fmax(1.05 * alone, errors[e]), "row %zu: %g among others, alone %g (%g)", q,
+                          bound[q], alone, errors[e]);
+            ck_assert_int_le(abs(degree[q] - engine.answer.degree[0]), 1);
+        }
+    }
+    test_engine_fini(&engine);
+}
+END_TEST
+
 START_TEST(tiny_and_subnormal_numbers_keep_their_accuracy)
 {
     enum { M = 200, d = 4 };
@@ -309,6 +345,7 @@ static Suite *make(void)
     tcase_add_test(hard, one_deep_score);
     tcase_add_test(hard, scores_near_the_ends_of_exp);
     tcase_add_test(hard, an_offset_costs_no_accuracy);
+    tcase_add_test(hard, rows_that_share_a_pass_get_their_own_answers);
     tcase_add_test(hard, tiny_and_subnormal_numbers_keep_their_accuracy);
     tcase_add_test(hard, a_huge_query_picks_the_largest_score);
     tcase_add_test(hard, a_hopeless_row_gets_the_mean_and_its_range);
