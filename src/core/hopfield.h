@@ -187,7 +187,7 @@ size_t hop_model_bytes(const hop_model *model); /* held beside the source rows, 
  * degree. hop_features_degree_within() is the largest degree whose maps take at most byte_budget bytes, are predicted to
  * build within build_seconds on one thread and to be cheaper to evaluate than dense (maps up to 64 KiB are always taken
  * that fit the budgets); 0 where none is. hop_features_default_degree() is that for maps at most as large as the
- * memories themselves (or 64 KiB) and 2 seconds.
+ * memories themselves (or 64 KiB) and 10 seconds.
  */
 unsigned hop_features_degree_within(const hop_model *model, size_t byte_budget, double build_seconds);
 unsigned hop_features_default_degree(const hop_model *model);

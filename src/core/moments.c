@@ -17,7 +17,7 @@
 
 enum { SMALL_BYTES = 64 << 10, DEGREE_TRIED_MAX = 12 };
 
-#define DEFAULT_BUILD_SECONDS 2.0
+#define DEFAULT_BUILD_SECONDS 10.0
 
 unsigned hop_features_max_degree(const hop_features *features)
 {

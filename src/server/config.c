@@ -62,7 +62,7 @@ static const option options[] = {
     {"isa", TEXT, AT(isa), 0, 0, "auto", false, NULL, "NAME", "auto, reference, avx2, avx512 or neon"},
     {"map-bytes", SIZE, AT(map_bytes), 1, TERA, NULL, false, NULL, "BYTES",
      "most that a set's feature maps take where it names no max_degree (default: what its memories take)"},
-    {"map-build-seconds", SECONDS, AT(map_build_seconds), 0, 86400, "2", false, NULL, "S",
+    {"map-build-seconds", SECONDS, AT(map_build_seconds), 0, 86400, "10", false, NULL, "S",
      "longest build of them that is predicted, of one thread"},
     {"packing", PACKING, AT(packing), 0, 0, "full", false, NULL, "WHAT",
      "copies kept for dense passes: full, keys or none; less memory, slower batches"},

@@ -125,8 +125,9 @@ class Plans(tap.Case):
                         self.assertEqual(plan["predicted_us"], min(c["predicted_us"] for c in able))
                 if max_error >= 1e-4:
                     done = daemon.post("/v1/sets/set/retrieve", body).json()
-                    same = sum(p["degree"] == g for p, g in zip(plans, done["degree"]))
-                    self.assertGreaterEqual(same, 4, (plans, done["degree"]))
+                    # What is predicted is an estimate; certificates may be better, and seldom are worse.
+                    within = sum((p["degree"] > 0) == (g > 0) and g <= p["degree"] for p, g in zip(plans, done["degree"]))
+                    self.assertGreaterEqual(within, 4, (plans, done["degree"]))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ START_TEST(costs_and_packing_can_be_chosen)
     ck_assert_int_eq(load("--calibrate=sometimes", "", &config), HOP_E_DOMAIN);
     ck_assert(config.packing == HOP_PACK_FULL);
     ck_assert_uint_eq(config.map_bytes, 0);
-    ck_assert_double_eq(config.map_build_seconds, 2);
+    ck_assert_double_eq(config.map_build_seconds, 10);
     ck_assert_int_eq(load("--map-bytes 3M --map-build-seconds 0.5", "", &config), HOP_OK);
     ck_assert_uint_eq(config.map_bytes, 3u << 20);
     ck_assert_double_eq(config.map_build_seconds, 0.5);
