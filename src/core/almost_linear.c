@@ -55,7 +55,18 @@ double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
     return predict(g, sigma, T_abs, h, hop_minimax_bucket(T_abs));
 }
 
-/* Whether auto expects some degree in (tried, cap] to meet max_error. */
+bool hop_al_may_meet(const hop_query *query, double sigma, double widest, double max_error, unsigned above,
+                     unsigned g_max)
+{
+    double h[HOP_DEGREE_MAX + 1];
+    bool any = false;
+    hop_certificate_h(g_max, hop_max(query->T, 0), h);
+    for (unsigned g = g_max; g > above && !any; g--)
+        any = widest * hop_al_predict(g, sigma, query->T_abs, h[g]) <= max_error * PREDICTION_MARGIN;
+    return any;
+}
+
+/* hop_al_may_meet() for lane q, from what the group has. */
 static bool promising(const hop_al_group *s, unsigned tried, size_t q)
 {
     const hop_al_lane *at = &s->lanes[q];

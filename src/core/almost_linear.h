@@ -70,6 +70,16 @@ static inline bool hop_al_one_by_one(size_t rows, size_t lanes)
  */
 double hop_al_predict(unsigned g, double sigma, double T_abs, double h);
 
+/* What skewness may take off that, of z, at an odd degree of the maps, nearly: a factor up to 1. h as above. */
+double hop_al_lean(const hop_model *model, const hop_features *features, const hop_query *query, unsigned g, double h);
+
+/*
+ * Whether some degree in (above, g_max] may meet max_error for all that hop_al_predict() knows of a query: what auto
+ * asks before it goes on, and before it says that no degree would have done. widest: the values' extent, 1 of log D.
+ */
+bool hop_al_may_meet(const hop_query *query, double sigma, double widest, double max_error, unsigned above,
+                     unsigned g_max);
+
 /* sigma = (mean t^2)^{1/2} of n queries, from the moments of degree 2. */
 void hop_al_sigma(const hop_model *model, const hop_features *features, const hop_query *queries, size_t n,
                   void *workspace, double *sigma);

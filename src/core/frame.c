@@ -99,20 +99,17 @@ static void answer_nothing(const hop_frame *frame, hop_row *row)
     judge(frame, row, hop_certificate_fallback(&frame->model->value, row->z));
 }
 
+/* Why the maps did not answer: a degree that was not tried may do, but dense is predicted cheaper, or none may. */
 static hop_fallback why_not(const hop_frame *frame, const hop_al_row *al)
 {
     const hop_query *query = al->query;
     unsigned g_max = frame->features->g_max, cap = al->degree_cap;
-    if (cap == g_max || !(query->T_abs <= HOP_PLAN_RADIUS_MAX))
+    if (cap == g_max || !query->usable || !(query->T_abs <= HOP_PLAN_RADIUS_MAX))
         return HOP_FALLBACK_BOUND;
-    if (cap == 0)
-        return HOP_FALLBACK_COST; /* not even the first degree was worth a look */
-    double widest = al->z ? frame->model->value.widest : 1, h[HOP_DEGREE_MAX];
-    hop_certificate_h(g_max, hop_max(query->T, 0), h);
-    for (unsigned g = cap + 1; g <= g_max; g++)
-        if (widest * hop_al_predict(g, al->sigma, query->T_abs, h[g]) <= al->max_error)
-            return HOP_FALLBACK_COST;
-    return HOP_FALLBACK_BOUND;
+    /* not measured where no degree was tried: as if keys lay evenly in all directions, half as far as the farthest */
+    double sigma = cap && isfinite(al->sigma) ? al->sigma : query->T_abs / (2 * sqrt((double)frame->model->d));
+    double widest = al->z ? frame->model->value.widest : 1;
+    return hop_al_may_meet(query, sigma, widest, al->max_error, cap, g_max) ? HOP_FALLBACK_COST : HOP_FALLBACK_BOUND;
 }
 
 /* What judge() leaves of an energy's max_error to the enclosure of log D. */
@@ -159,11 +156,18 @@ static bool f32_worthwhile(const hop_frame *frame, const hop_row *row)
     if (!hop_dense_f32_possible(&row->query))
         return false;
     hop_dense_terms(frame->model, &row->query, false, NULL, &terms, &log_error);
-    if (!isfinite(log_error))
-        return false;
+    if (!isfinite(log_error) || (!frame->energy_only && terms.weight * frame->model->value.widest > limit))
+        return false; /* each coordinate's bound has the weight term in full (hop_certificate_answer()) */
     return frame->energy_only
                ? log_error <= limit * frame->request->beta
                : terms.osc * frame->model->value.range <= limit || hop_dense_needs_shift(&row->query, false);
+}
+
+/* Whether what auto would run instead of a degree is expected to end in f64. */
+static bool dense_needs_f64(const hop_frame *frame, const hop_row *row)
+{
+    return !f32_worthwhile(frame, row) ||
+           (!frame->energy_only && hop_plan_dense_f64(frame->model, &row->query, frame->request->max_error));
 }
 
 /* Run the rows through the moments; those not met go to frame->pending. Returns how many. */
@@ -192,7 +196,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
                                          .best_effort = !automatic && request->best_effort,
                                          .bound = (double)INFINITY};
         if (automatic)
-            hop_plan_cap_row(&caps, model, frame->features, !same && !f32_worthwhile(frame, row), &frame->al_rows[i]);
+            hop_plan_cap_row(&caps, model, frame->features, !same && dense_needs_f64(frame, row), &frame->al_rows[i]);
         cap = frame->al_rows[i].degree_cap > cap ? frame->al_rows[i].degree_cap : cap;
     }
     if (cap)
@@ -289,6 +293,23 @@ static void settle_almost_linear(const hop_frame *frame, hop_row *row)
         row->bound = best; /* refused: what the caller is told is the best bound there was */
 }
 
+/*
+ * A row that dense has not met either: the middle of the values with their range may still do, and where it does not, a
+ * refusal names the better bound. Under best effort dense's answer stands: where rounding eats its promise, it is still
+ * likely to be near.
+ */
+static void settle_dense(const hop_frame *frame, hop_row *row)
+{
+    const hop_geometry *values = &frame->model->value;
+    if (row->met || !row->z || frame->energy_only)
+        return;
+    double middle = hop_certificate_fallback(values, NULL);
+    if (middle <= frame->request->max_error)
+        judge(frame, row, hop_certificate_fallback(values, row->z)); /* log-sum-exp stays dense's */
+    else if (!frame->request->best_effort)
+        row->bound = hop_min(row->bound, middle);
+}
+
 /* Rows that the feature maps cannot serve, because there are none or every score is wanted. */
 static void answer_without_maps(hop_frame *frame, size_t n, bool scores)
 {
@@ -304,6 +325,8 @@ static void answer_without_maps(hop_frame *frame, size_t n, bool scores)
     }
     if (automatic)
         answer_dense(frame, frame->active, n);
+    for (size_t i = 0; i < n && automatic; i++)
+        settle_dense(frame, &frame->rows[frame->active[i]]);
 }
 
 void hop_frame_answer(hop_frame *frame, size_t n)
@@ -324,6 +347,11 @@ void hop_frame_answer(hop_frame *frame, size_t n)
     size_t pending = answer_almost_linear(frame, n);
     if (request->mode == HOP_AUTO)
         answer_dense(frame, frame->pending, pending);
-    for (size_t i = 0; i < pending && request->mode == HOP_ALMOST_LINEAR; i++)
-        settle_almost_linear(frame, &frame->rows[frame->pending[i]]);
+    for (size_t i = 0; i < pending; i++) {
+        hop_row *row = &frame->rows[frame->pending[i]];
+        if (request->mode == HOP_AUTO)
+            settle_dense(frame, row);
+        else
+            settle_almost_linear(frame, row);
+    }
 }

@@ -79,15 +79,20 @@ static int skew_of(const hop_features *features, unsigned g)
     return order >= 0 && isfinite(features->skew_most[order]) ? order : -1;
 }
 
-/* What skewness may take off a certificate of odd degree, nearly. */
+double hop_al_lean(const hop_model *model, const hop_features *features, const hop_query *query, unsigned g, double h)
+{
+    int order = skew_of(features, g);
+    if (order < 0 || !(model->value.widest > 0))
+        return 1;
+    double steady = 1 / ((1 + hop_max(query->T_low, 0) / (g + 2)) * h);
+    double skew = features->skew_most[order] / model->value.widest;
+    return hop_min(1, (1 + steady) / 2 * skew + (1 - steady) / 2);
+}
+
+/* The same of a lane; of log D it takes nothing. */
 static double lean(const hop_al_group *s, unsigned g, const hop_al_lane *at)
 {
-    int order = at->row->z ? skew_of(s->e.features, g) : -1;
-    if (order < 0 || !(s->e.model->value.widest > 0))
-        return 1;
-    double steady = 1 / ((1 + hop_max(at->row->query->T_low, 0) / (g + 2)) * s->h[g][at - s->lanes]);
-    double skew = s->e.features->skew_most[order] / s->e.model->value.widest;
-    return hop_min(1, (1 + steady) / 2 * skew + (1 - steady) / 2);
+    return at->row->z ? hop_al_lean(s->e.model, s->e.features, at->row->query, g, s->h[g][at - s->lanes]) : 1;
 }
 
 /* What to expect of both certificates of lane q at degree g; of T from D_{g+1} where it is there, else from D_{g-1}. */

@@ -85,6 +85,11 @@ static double dense_bound(const hop_model *model, const hop_query *query, bool f
     return hop_min(bound, model->value.range);
 }
 
+bool hop_plan_dense_f64(const hop_model *model, const hop_query *query, double max_error)
+{
+    return !(dense_bound(model, query, false) <= max_error);
+}
+
 /* ---- the choice -------------------------------------------------------------------------------------- */
 
 typedef struct chooser {
@@ -148,6 +153,8 @@ static hop_candidate *add_degrees(chooser *c, const hop_features *features, doub
         if (g > g_max && (!(seconds < dense->predicted_seconds) || best->degree > 0))
             break;
         double bound = query->usable ? widest * hop_al_predict(g, sigma, query->T_abs, h[g]) : (double)INFINITY;
+        if (query->usable && g <= g_max)
+            bound *= hop_al_lean(c->model, features, query, g, h[g]);
         hop_candidate *at = add(c, (int)g, !f32, seconds, bound);
         beyond = g > g_max && at->meets;
         if (beyond)
@@ -190,7 +197,7 @@ void hop_plan_choose(const hop_model *model, const hop_features *features, const
 
 static double guess_dense(const hop_model *model, const hop_query *query, double max_error, size_t rows)
 {
-    bool f64 = dense_bound(model, query, false) > max_error;
+    bool f64 = hop_plan_dense_f64(model, query, max_error);
     return hop_plan_dense_seconds(model, rows, f64, hop_dense_needs_shift(query, f64));
 }
 

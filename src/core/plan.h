@@ -32,6 +32,9 @@ hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_
 /* The highest degree worth building for sets that are asked in batches, whatever the precision of the sweeps. */
 unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max);
 
+/* Whether a dense pass for this is predicted to need f64: f32 would miss max_error, of z. */
+bool hop_plan_dense_f64(const hop_model *model, const hop_query *query, double max_error);
+
 /* The one that is row's: 0 beyond HOP_PLAN_RADIUS_MAX. row: query, z and max_error are read, degree_cap is written. */
 void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const hop_features *features, bool dense_f64,
                       hop_al_row *row);

@@ -351,6 +351,146 @@ START_TEST(answers_agree_in_any_batch)
 }
 END_TEST
 
+/* Costs as measured, in round figures; `sweeps` times that for all of almost-linear, in whatever form. */
+static void set_costs(double sweeps)
+{
+    static const hop_costs measured = {{[HOP_COST_ROW] = 1e-8,
+                                        [HOP_COST_NUMBER] = 2.4e-9,
+                                        [HOP_COST_PAIR] = 2.9e-10,
+                                        [HOP_COST_MADD] = 7.9e-12,
+                                        [HOP_COST_PASS_PAIR] = 6e-12,
+                                        [HOP_COST_PASS_NUMBER] = 5e-11,
+                                        [HOP_COST_STREAM] = 5.7e-11,
+                                        [HOP_COST_SHIFT] = 1.1e-11,
+                                        [HOP_COST_F64_PAIR] = 4.9e-10,
+                                        [HOP_COST_F64_MADD] = 2.6e-11,
+                                        [HOP_COST_F64_PASS_NUMBER] = 5.3e-10,
+                                        [HOP_COST_SCORE] = 4.6e-9,
+                                        [HOP_COST_DEGREE] = 2.2e-7,
+                                        [HOP_COST_VARIABLE] = 4.9e-9,
+                                        [HOP_COST_PRODUCT] = 2.8e-11,
+                                        [HOP_COST_PRODUCT_PASS] = 4e-12,
+                                        [HOP_COST_BUILD] = 6e-11}};
+    hop_costs costs = measured;
+    for (int i = HOP_COST_LANES_F32_COEFFICIENT; i <= HOP_COST_ONE_F64_FAR_MONOMIAL; i++)
+        costs.seconds[i] = (i - HOP_COST_LANES_F32_COEFFICIENT) % 2 ? 3e-9 : 4e-10;
+    for (int i = HOP_COST_DEGREE; i <= HOP_COST_ONE_F64_FAR_MONOMIAL; i++)
+        costs.seconds[i] *= sweeps;
+    ck_assert(hop_costs_set(&costs, NULL) == HOP_OK);
+}
+
+/* What almost_linear does is what a fallback's word is about. */
+static void check_words(test_engine *engine, hop_request request, size_t L, const float *x, const hop_plan *plans,
+                        hop_fallback word)
+{
+    enum { MOST = 64 };
+    int degree[MOST];
+    hop_fallback fallback[MOST];
+    ck_assert_uint_le(L, MOST);
+    memcpy(degree, engine->answer.degree, L * sizeof *degree);
+    memcpy(fallback, engine->answer.fallback, L * sizeof *fallback);
+    request.mode = HOP_ALMOST_LINEAR;
+    request.best_effort = true;
+    test_must_retrieve(engine, &request, L, x);
+    for (size_t q = 0; q < L; q++) {
+        bool meets = engine->answer.degree[q] > 0 && engine->answer.error_bound[q] <= request.max_error;
+        ck_assert_msg(degree[q] > 0 || fallback[q] == word, "row %zu: plan %d, fallback %s", q, plans[q].degree,
+                      hop_fallback_word(fallback[q]));
+        ck_assert(degree[q] > 0 || meets == (word == HOP_FALLBACK_COST));
+    }
+}
+
+/* Where only f64 would do, degrees compete with dense in f64, however cheap f32 is. */
+START_TEST(degrees_compete_with_the_dense_pass_that_would_do)
+{
+    enum { M = 2000, d = 8, L = 6 };
+    static const double betas[] = {0.1, 0.02};
+    test_engine engine;
+    hop_plan plans[L];
+    test_start_normal(&engine, M, d, 1, 0, 6, L);
+    for (size_t i = 0; i < sizeof betas / sizeof *betas; i++) {
+        const float *x = test_data.memories;
+        hop_request request = test_request(betas[i], HOP_AUTO, 1e-5);
+        size_t between = 0;
+        for (double sweeps = 0x1p-6; sweeps < 64; sweeps *= 1.25) {
+            set_costs(sweeps);
+            plan_for(&engine, &request, L, x, plans);
+            test_must_retrieve(&engine, &request, L, x);
+            for (size_t q = 0; q < L; q++) {
+                const hop_candidate *dense = plans[q].candidates;
+                ck_assert(!dense[0].f64 && !dense[0].meets && dense[1].f64 && dense[1].meets);
+                if (plans[q].degree == 0)
+                    continue;
+                between += dense[0].predicted_seconds < plans[q].predicted_seconds;
+                ck_assert_msg(engine.answer.degree[q] > 0 && abs(engine.answer.degree[q] - plans[q].degree) <= 1,
+                              "beta %g, sweeps %g, row %zu: plan %d, auto %d", betas[i], sweeps, q, plans[q].degree,
+                              engine.answer.degree[q]);
+                ck_assert(engine.answer.fallback[q] == HOP_FALLBACK_NONE);
+            }
+        }
+        ck_assert_uint_gt(between, L); /* else this tests nothing */
+    }
+    ck_assert(hop_costs_set(NULL, NULL) == HOP_OK);
+    test_engine_fini(&engine);
+}
+END_TEST
+
+START_TEST(a_fallback_says_whether_a_degree_would_have_met)
+{
+    enum { M = 2000, d = 8, L = 6 };
+    static const struct {
+        double beta, sweeps;
+        hop_fallback word;
+    } cases[] = {{0.1, 50, HOP_FALLBACK_COST},  /* some degrees are tried */
+                 {0.1, 1e6, HOP_FALLBACK_COST}, /* none */
+                 {2, 1e-3, HOP_FALLBACK_BOUND}, /* all */
+                 {2, 50, HOP_FALLBACK_BOUND},   /* some */
+                 {2, 1e6, HOP_FALLBACK_BOUND}}; /* none */
+    test_engine engine;
+    hop_plan plans[L];
+    test_start_normal(&engine, M, d, 1, 0, 6, L);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const float *x = test_data.memories;
+        hop_request request = test_request(cases[i].beta, HOP_AUTO, 1e-4);
+        set_costs(cases[i].sweeps);
+        plan_for(&engine, &request, L, x, plans);
+        test_must_retrieve(&engine, &request, L, x);
+        for (size_t q = 0; q < L; q++)
+            ck_assert_int_eq(engine.answer.degree[q], 0);
+        check_words(&engine, request, L, x, plans, cases[i].word);
+    }
+    ck_assert(hop_costs_set(NULL, NULL) == HOP_OK);
+    test_engine_fini(&engine);
+}
+END_TEST
+
+/* Where a query is so large that rounding eats the scores, auto can promise what almost_linear can. */
+START_TEST(auto_promises_no_less_than_almost_linear)
+{
+    enum { M = 3000, d = 16, L = 1 };
+    test_engine engine;
+    float x[d];
+    test_start_normal(&engine, M, d, 1, 0, 2, L);
+    for (size_t l = 0; l < d; l++)
+        x[l] = 3e38f;
+    hop_request request = test_request(1, HOP_ALMOST_LINEAR, 1e-3);
+    request.best_effort = true;
+    test_must_retrieve(&engine, &request, L, x);
+    double bound = engine.answer.error_bound[0];
+    request.mode = HOP_AUTO;
+    test_must_retrieve(&engine, &request, L, x);
+    test_must_hold(&engine, &request, L, x);
+    request.best_effort = false;
+    ck_assert(test_engine_retrieve(&engine, &request, L, x) == HOP_E_UNMET);
+    ck_assert_double_le(engine.error.actual, bound);
+    request.max_error = bound; /* and keeps it */
+    test_must_retrieve(&engine, &request, L, x);
+    ck_assert_double_le(engine.answer.error_bound[0], bound);
+    test_must_hold(&engine, &request, L, x);
+    test_engine_fini(&engine);
+}
+END_TEST
+
 static Suite *make(void)
 {
     Suite *suite = suite_create("plan");
@@ -368,6 +508,9 @@ static Suite *make(void)
     tcase_add_test(plans, every_reason_is_given_where_it_belongs);
     tcase_add_test(plans, company_is_cheaper);
     tcase_add_test(plans, plans_are_what_retrieval_does);
+    tcase_add_test(plans, degrees_compete_with_the_dense_pass_that_would_do);
+    tcase_add_test(plans, a_fallback_says_whether_a_degree_would_have_met);
+    tcase_add_test(plans, auto_promises_no_less_than_almost_linear);
     tcase_add_test(plans, answers_agree_in_any_batch);
     suite_add_tcase(suite, plans);
     return suite;
