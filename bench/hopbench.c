@@ -133,30 +133,47 @@ void bench_print_pass(const bench_options *o, double seconds, double peak)
 
 /* ---- options ------------------------------------------------------------------------------------------ */
 
+static void print_usage(FILE *to)
+{
+    fputs("usage: hopbench CASE [OPTION...]\n  cases:", to);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        fprintf(to, " %s", cases[i].name);
+    fprintf(to, "\n"
+                "  --d N --M N --L N --threads N           shape (64, 200000, 512, 1)\n"
+                "  --beta X --max-error X                  0 is 1/d; 1e-3\n"
+                "  --dist uniform|sphere --B X --R X       entries in [-B, B]; unit sphere, queries of norm R/beta\n"
+                "  --memories FILE --queries FILE          npy instead; --out FILE writes the answers\n"
+                "  --degree N                              of the feature maps; 0 is the set's own choice\n"
+                "  --changed N                             rows that append exchanges; 0 is M / 100\n"
+                "  --best-effort                           every degree, best bound, whatever it is\n"
+                "  --no-dense                              almost-linear without its dense pass\n"
+                "  --seed N --seconds X --json             1; least time of a measurement, 1\n"
+                "  --help\n");
+}
+
 static _Noreturn void misuse(const char *what)
 {
-    fprintf(stderr, "hopbench: %s\nusage: hopbench CASE [OPTION...]\n  cases:", what);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        fprintf(stderr, " %s", cases[i].name);
-    fprintf(stderr,
-            "\n"
-            "  --d N --M N --L N --threads N           shape (64, 200000, 512, 1)\n"
-            "  --beta X --max-error X                  0 is 1/d; 1e-3\n"
-            "  --dist uniform|sphere --B X --R X       entries in [-B, B]; unit sphere, queries of norm R/beta\n"
-            "  --memories FILE --queries FILE          npy instead; --out FILE writes the answers\n"
-            "  --degree N                              of the feature maps; 0 is the set's own choice\n"
-            "  --best-effort                           every degree, best bound, whatever it is\n"
-            "  --no-dense                              almost-linear without its dense pass\n"
-            "  --seed N --seconds X --json             1; least time of a measurement, 1\n");
+    fprintf(stderr, "hopbench: %s\n", what);
+    print_usage(stderr);
     exit(64);
 }
 
-static double number(const char *text, double least)
+static _Noreturn void refuse(const char *option, const char *why)
 {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !(value >= least) || value > 1e15)
-        misuse(text);
+    char what[160];
+    snprintf(what, sizeof what, "%.50s: %.100s", option, why);
+    misuse(what);
+}
+
+static double number(const char *name, double least)
+{
+    char *end, option[32], what[96];
+    double value = strtod(optarg, &end);
+    if (end == optarg || *end || !(value >= least) || value > 1e15) {
+        snprintf(option, sizeof option, "--%s", name);
+        snprintf(what, sizeof what, "'%.40s' is not a number from %g to 1e15", optarg, least);
+        refuse(option, what);
+    }
     return value;
 }
 
@@ -173,44 +190,45 @@ static const struct option table[] = {
     {"json", no_argument, NULL, 'j'},           {NULL, 0, NULL, 0},
 };
 
-static void set_option(bench_options *o, int c)
+/* name: the option's, for messages; of one that is not in the table, or lacks its value, the word as it is given. */
+static void set_option(bench_options *o, int c, const char *name)
 {
     switch (c) {
     case 'd':
-        o->d = (size_t)number(optarg, 1);
+        o->d = (size_t)number(name, 1);
         break;
     case 'M':
-        o->M = (size_t)number(optarg, 1);
+        o->M = (size_t)number(name, 1);
         break;
     case 'L':
-        o->L = (size_t)number(optarg, 1);
+        o->L = (size_t)number(name, 1);
         break;
     case 't':
-        o->threads = (unsigned)fmin(number(optarg, 1), BENCH_THREADS_MAX + 1);
+        o->threads = (unsigned)fmin(number(name, 1), BENCH_THREADS_MAX + 1);
         break;
     case 'b':
-        o->beta = number(optarg, 0);
+        o->beta = number(name, 0);
         break;
     case 'e':
-        o->max_error = number(optarg, 0);
+        o->max_error = number(name, 0);
         break;
     case 'D':
         o->dist = optarg;
         break;
     case 'B':
-        o->B = number(optarg, 0);
+        o->B = number(name, 0);
         break;
     case 'R':
-        o->R = number(optarg, 0);
+        o->R = number(name, 0);
         break;
     case 'g':
-        o->degree = (unsigned)fmin(number(optarg, 0), 1000);
+        o->degree = (unsigned)fmin(number(name, 0), 1000);
         break;
     case 's':
-        o->seed = (uint64_t)number(optarg, 0);
+        o->seed = (uint64_t)number(name, 0);
         break;
     case 'S':
-        o->least_seconds = number(optarg, 0);
+        o->least_seconds = number(name, 0);
         break;
     case 'm':
         o->memories = optarg;
@@ -222,7 +240,7 @@ static void set_option(bench_options *o, int c)
         o->out = optarg;
         break;
     case 'c':
-        o->changed = (size_t)number(optarg, 1);
+        o->changed = (size_t)number(name, 1);
         break;
     case 'f':
         o->best_effort = true;
@@ -233,8 +251,10 @@ static void set_option(bench_options *o, int c)
     case 'j':
         o->json = true;
         break;
+    case ':':
+        refuse(name, "needs a value");
     default:
-        misuse("unknown option");
+        refuse(name, "there is no such option");
     }
 }
 
@@ -250,6 +270,12 @@ int main(int argc, char **argv)
 {
     if (argc < 2)
         misuse("name a case");
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_usage(stdout);
+            return 0;
+        }
+    }
     const bench_case *chosen = find_case(argv[1]);
     bench_options o = {.name = chosen->name,
                        .dist = "uniform",
@@ -262,8 +288,9 @@ int main(int argc, char **argv)
                        .max_error = 1e-3,
                        .least_seconds = 1,
                        .seed = 1};
-    for (int c; (c = getopt_long(argc - 1, argv + 1, "", table, NULL)) != -1;)
-        set_option(&o, c);
+    int index = 0;
+    for (int c; (c = getopt_long(argc - 1, argv + 1, ":", table, &index)) != -1;)
+        set_option(&o, c, c == '?' || c == ':' ? argv[optind] : table[index].name);
     if (optind < argc - 1)
         misuse("a word too many");
     if (o.threads > BENCH_THREADS_MAX)

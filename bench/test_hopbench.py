@@ -99,7 +99,26 @@ def misuse_wrong(program):
         done = run(program, *arguments)
         if done.returncode != 64 or "usage" not in done.stderr:
             return "%r: exit %d" % (arguments, done.returncode)
+    for words in (["--L", "x"], ["--threads", "0"], ["--max-error", "-1"], ["--M"], ["--Q", "1"]):
+        done = run(program, "dense", "--seed", "2", *words)
+        if done.returncode != 64 or words[0] + ": " not in done.stderr.splitlines()[0]:
+            return "%s is not named" % words[0]
     return None
+
+
+def help_wrong(program):
+    for arguments in (["--help"], ["-h"], ["dense", "--help"]):
+        done = run(program, *arguments)
+        if done.returncode != 0 or not done.stdout.startswith("usage") or done.stderr:
+            return "%r: exit %d" % (arguments, done.returncode)
+    return None
+
+
+def report_help_wrong():
+    """Without the packages of this Python, so without matplotlib."""
+    report = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report", "report.py")
+    done = subprocess.run([sys.executable, "-S", "-B", report, "--help"], capture_output=True, text=True, timeout=60)
+    return None if done.returncode == 0 and done.stdout.startswith("usage") else done.stderr.strip()
 
 
 def main():
@@ -110,6 +129,8 @@ def main():
     points.append(("dense on the sphere", lambda: fields_missing(program, "dense", "--dist", "sphere", "--R", "2")))
     points.append(("npy files in and out", lambda: files_wrong(program, folder)))
     points.append(("misuse is told", lambda: misuse_wrong(program)))
+    points.append(("help is given", lambda: help_wrong(program)))
+    points.append(("the report's help needs no packages", report_help_wrong))
     print("1..%d" % len(points))
     failed = 0
     for number, (name, check) in enumerate(points, 1):

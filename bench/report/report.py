@@ -14,7 +14,6 @@ import os
 import sys
 
 import cases
-import figures
 from cases import ROOT, count
 from runs import Runs, machine
 
@@ -111,8 +110,9 @@ def all_rows(families):
 class Report:
     """The page, a section at a time."""
 
-    def __init__(self, options, runs):
+    def __init__(self, options, runs, figures):
         self.runs = runs
+        self.figures = figures
         self.quick = options.quick
         self.wrap = options.wrap
         self.docs = options.docs
@@ -144,20 +144,20 @@ class Report:
     def memories(self):
         batched, single = self.run(cases.against_memories)
         title = "Time against memories: d = 16, entries in [-1, 1], beta = 1/d, max_error = 1e-3"
-        figures.time_against_memories(batched, single, self.path("time-against-memories"), title)
+        self.figures.time_against_memories(batched, single, self.path("time-against-memories"), title)
         self.section("Time against memories", [], "time-against-memories", title, batched + single, MODE)
 
     def norm(self):
         families = self.run(cases.against_norm)
         title = "Speed-up over dense against the entries' size: d = 8, beta = 1/d, max_error = 0.01 B"
-        figures.speedup_against_norm(families, self.path("speedup-against-norm"), title)
+        self.figures.speedup_against_norm(families, self.path("speedup-against-norm"), title)
         self.section("The phase transition", PHASE + crossings(families), "speedup-against-norm", title,
                      all_rows(families), NORM)
 
     def degree(self):
         families = self.run(cases.against_degree)
         title = "Bound and true error against degree: unit sphere, M = 20,000, R = beta |x|"
-        figures.errors_against_degree(families, self.path("errors-against-degree"), title)
+        self.figures.errors_against_degree(families, self.path("errors-against-degree"), title)
         text = ["The largest of 64 queries' bounds, and the largest true error of 8 of them: the best degree up to g."]
         self.section("Bound and true error", text, "errors-against-degree", title, all_rows(families), DEGREE)
         tightness = self.runs.text("tightness", *(["--M", 5000, "--queries", 7] if self.quick else []))
@@ -168,7 +168,7 @@ class Report:
     def dimension(self):
         families = self.run(cases.against_dimension)
         title = "Dense: fraction of the FMA peak against dimension, M = %s" % count(families[0][1][0].get("M", 0))
-        figures.fraction_of_peak(families, {16: 0.65, 64: 0.85, 256: 0.85}, self.path("fraction-of-peak"), title)
+        self.figures.fraction_of_peak(families, {16: 0.65, 64: 0.85, 256: 0.85}, self.path("fraction-of-peak"), title)
         self.section("Dense against the peak", [], "fraction-of-peak", title, all_rows(families), DENSE)
 
     def plans(self):
@@ -207,10 +207,14 @@ def main():
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
     parser.add_argument("--wrap", default="", help="put before every timed command, for example 'taskset -c 0,1'")
     options = parser.parse_args()
+    try:
+        import figures  # here, so that --help needs no matplotlib
+    except ImportError as error:
+        sys.exit("report.py: %s: pip install -r bench/report/requirements.txt" % error)
     runs = Runs(os.path.abspath(options.build), options.wrap, options.fresh)
     if not runs.program("hopbench"):
         sys.exit("report.py: no hopbench in %s: meson setup build && ninja -C build" % options.build)
-    report = Report(options, runs)
+    report = Report(options, runs, figures)
     for part in (report.aims, report.memories, report.norm, report.degree, report.dimension, report.plans,
                  report.appends, report.peers):
         part()

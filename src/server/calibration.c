@@ -16,6 +16,8 @@
 
 enum { FILE_BYTES_MAX = 8192 };
 
+#define FACTOR_MAX 1000.0 /* no machine is as much slower or faster than the one of the built-in costs */
+
 static const char heading[] = "hopfieldd-costs";
 
 const char *srv_costs_word(srv_costs_source source)
@@ -41,9 +43,16 @@ void srv_costs_write(const hop_costs *costs, const char *cpu, srv_text *out)
     }
 }
 
+/* Written by some version of this daemon, so one that may be replaced. */
+static bool is_cache(const char *text)
+{
+    size_t n = sizeof heading - 1;
+    return strncmp(text, heading, n) == 0 && text[n] == ' ';
+}
+
 hop_status srv_costs_parse(const char *text, const char *cpu, hop_costs *out, hop_error *error)
 {
-    if (strncmp(text, heading, sizeof heading - 1) != 0)
+    if (!is_cache(text))
         return hop_fail(error, HOP_E_FORMAT, "this is no file of costs");
     srv_text origin;
     srv_text_init(&origin, FILE_BYTES_MAX);
@@ -54,7 +63,8 @@ hop_status srv_costs_parse(const char *text, const char *cpu, hop_costs *out, ho
     if (!ours)
         return hop_fail(error, HOP_E_DOMAIN,
                         "it was measured by another version, with other kernels or on another CPU");
-    hop_costs costs;
+    hop_costs costs, usual;
+    hop_costs_built_in(&usual);
     const char *at = text + n;
     for (hop_cost cost = 0; cost < HOP_COSTS; cost++) {
         const char *word = hop_cost_word(cost);
@@ -65,8 +75,10 @@ hop_status srv_costs_parse(const char *text, const char *cpu, hop_costs *out, ho
         double seconds = strtod(at + length + 1, &end);
         if (end == at + length + 1 || *end != '\n')
             return hop_fail(error, HOP_E_FORMAT, "the cost \"%s\" is no number", word);
-        if (!(seconds > 0 && seconds < 1))
-            return hop_fail(error, HOP_E_DOMAIN, "the cost \"%s\" is %g s", word, seconds);
+        double factor = seconds / usual.seconds[cost];
+        if (!(factor >= 1 / FACTOR_MAX && factor <= FACTOR_MAX))
+            return hop_fail(error, HOP_E_DOMAIN, "the cost \"%s\" is %g s, over a factor of %g from the usual %g s",
+                            word, seconds, FACTOR_MAX, usual.seconds[cost]);
         costs.seconds[cost] = seconds;
         at = end + 1;
     }
@@ -76,13 +88,15 @@ hop_status srv_costs_parse(const char *text, const char *cpu, hop_costs *out, ho
     return HOP_OK;
 }
 
-static bool from_cache(const char *path, const char *cpu)
+/* *ours: nothing is there, or a file that an earlier start wrote. Anything else is somebody's, and is left alone. */
+static bool from_cache(const char *path, const char *cpu, bool *ours)
 {
     hop_error error = HOP_ERROR_NONE;
     hop_costs costs;
     srv_text text;
     srv_text_init(&text, FILE_BYTES_MAX);
     hop_status status = srv_file_read(path, &text, &error);
+    *ours = status == HOP_E_NOT_FOUND || (status == HOP_OK && is_cache(text.data ? text.data : ""));
     if (status == HOP_OK)
         status = srv_costs_parse(text.data ? text.data : "", cpu, &costs, &error);
     if (status == HOP_OK)
@@ -91,7 +105,8 @@ static bool from_cache(const char *path, const char *cpu)
     if (status == HOP_OK)
         srv_log(SRV_LOG_INFO, "costs read from %s", path);
     else if (status != HOP_E_NOT_FOUND)
-        srv_log(SRV_LOG_WARN, "the cost cache %s is ignored: %s", path, error.text);
+        srv_log(SRV_LOG_WARN, "the cost cache %s is ignored%s: %s", path, *ours ? "" : " and left as it is",
+                error.text);
     return status == HOP_OK;
 }
 
@@ -118,7 +133,7 @@ static double ns(const hop_costs *costs, hop_cost cost)
     return costs->seconds[cost] * 1e9;
 }
 
-static bool measure(const srv_config *config, const char *cpu)
+static bool measure(const char *cache, const char *cpu)
 {
     const hop_clock clock = {.seconds = clock_seconds};
     uint64_t start = srv_clock_ns();
@@ -140,8 +155,8 @@ static bool measure(const srv_config *config, const char *cpu)
         ms, misfit, ns(&costs, HOP_COST_PAIR), ns(&costs, HOP_COST_MADD), ns(&costs, HOP_COST_F64_MADD),
         ns(&costs, HOP_COST_LANES_F32_FAR_COEFFICIENT), ns(&costs, HOP_COST_LANES_F32_FAR_MONOMIAL),
         1 / ns(&costs, HOP_COST_STREAM));
-    if (config->cost_cache[0])
-        to_cache(config->cost_cache, cpu, &costs);
+    if (cache)
+        to_cache(cache, cpu, &costs);
     return true;
 }
 
@@ -149,9 +164,11 @@ srv_costs_source srv_costs_settle(const srv_config *config)
 {
     char cpu[SRV_CPU_MODEL_BYTES];
     srv_cpu_model(cpu);
-    if (config->cost_cache[0] && from_cache(config->cost_cache, cpu))
+    const char *cache = config->cost_cache[0] ? config->cost_cache : NULL;
+    bool ours = false;
+    if (cache && from_cache(cache, cpu, &ours))
         return SRV_COSTS_CACHE;
-    if (config->calibrate && measure(config, cpu))
+    if (config->calibrate && measure(ours ? cache : NULL, cpu))
         return SRV_COSTS_MEASURED;
     return SRV_COSTS_BUILT_IN;
 }

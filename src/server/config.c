@@ -179,7 +179,7 @@ static hop_status assign(srv_config *config, const option *o, const char *value,
     case FLAG:
         if (parse_flag(value, place))
             return HOP_OK;
-        return hop_fail(error, HOP_E_DOMAIN, "%s: '%.60s' is neither true nor false", where, value);
+        return hop_fail(error, HOP_E_DOMAIN, "%s: '%.60s' is none of on, off, true and false", where, value);
     case TEXT:
         if (strlen(value) >= o->bytes)
             return hop_fail(error, HOP_E_DOMAIN, "%s: longer than %zu bytes", where, o->bytes - 1);
@@ -203,8 +203,8 @@ static hop_status assign(srv_config *config, const option *o, const char *value,
     case COUNT:
     case SECONDS:
         if (!parse_decimal(value, &number, &end) || *end || (o->kind == COUNT && number != floor(number)))
-            return hop_fail(error, HOP_E_DOMAIN, "%s: '%.60s' is not a %snumber", where, value,
-                            o->kind == COUNT ? "whole " : "");
+            return hop_fail(error, HOP_E_DOMAIN, "%s: '%.60s' is not a %snumber from %.0f to %.0f", where, value,
+                            o->kind == COUNT ? "whole " : "", o->least, o->most);
         break;
     }
     if (!(number >= o->least && number <= o->most))
@@ -222,9 +222,12 @@ static hop_status take(loading *l, const option *o, source from, const char *val
     if (l->from[i] > from)
         return HOP_OK;
     hop_status status = assign(l->config, o, value, where, error);
-    if (status == HOP_OK)
-        l->from[i] = from;
-    return status;
+    if (status != HOP_OK)
+        return status;
+    l->from[i] = from;
+    if (o->offset == offsetof(struct srv_config, isa))
+        snprintf(l->config->isa_from, sizeof l->config->isa_from, "%s", where);
+    return HOP_OK;
 }
 
 /* ---- sources ----------------------------------------------------------------------------------------- */
@@ -248,6 +251,10 @@ static hop_status read_command_line(loading *l, int argc, char *const *argv, hop
             value = "true";
         if (!value && ++i == argc)
             return hop_fail(error, HOP_E_UNKNOWN, "%s needs a value", where);
+        if (!value && strncmp(argv[i], "--", 2) == 0)
+            return hop_fail(error, HOP_E_UNKNOWN,
+                            "%s needs a value, and '%.100s' looks like an option; if it is meant, %s=%s", where,
+                            argv[i], where, o->argument);
         hop_status status = take(l, o, FROM_COMMAND_LINE, value ? value : argv[i], where, error);
         if (status != HOP_OK)
             return status;
@@ -308,7 +315,7 @@ static hop_status read_line(loading *l, char *line, const char *path, unsigned n
     if (seen[o - options])
         return hop_fail(error, HOP_E_DOMAIN, "%.120s:%u: the key '%s' is given twice", path, number, name);
     seen[o - options] = true;
-    char where[200];
+    char where[SRV_WHERE_BYTES];
     snprintf(where, sizeof where, "%.120s:%u: %s", path, number, o->name);
     return take(l, o, FROM_FILE, value, where, error);
 }
@@ -407,6 +414,7 @@ hop_status srv_config_load(int argc, char *const *argv, char *const *environment
 {
     srv_config config = {0};
     loading l = {.config = &config};
+    strcpy(config.isa_from, "isa");
     hop_status status = read_sources(&l, argc, argv, environment, error);
     if (status != HOP_OK)
         return status;

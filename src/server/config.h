@@ -14,7 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SRV_PATH_BYTES = 4096, SRV_ADDRESS_BYTES = 128, SRV_WORD_BYTES = 32, SRV_CPU_MODEL_BYTES = 128 };
+enum {
+    SRV_PATH_BYTES = 4096,
+    SRV_ADDRESS_BYTES = 128,
+    SRV_WORD_BYTES = 32,
+    SRV_CPU_MODEL_BYTES = 128,
+    SRV_WHERE_BYTES = 200
+};
 
 struct srv_config {
     char config_file[SRV_PATH_BYTES]; /* "": none */
@@ -38,6 +44,7 @@ struct srv_config {
     uint64_t drain_timeout_ms;
     srv_log_level log_level;
     char isa[SRV_WORD_BYTES];
+    char isa_from[SRV_WHERE_BYTES];  /* who says so, for the message where there is no such isa: "--isa" */
     uint64_t map_bytes;              /* feature maps of a set: 0 as its memories */
     double map_build_seconds;        /* predicted, of one thread */
     hop_packing packing;             /* of the sets that are loaded */

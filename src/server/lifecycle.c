@@ -241,7 +241,7 @@ int srv_lifecycle_run(const srv_config *config, int argc, char *const *argv, cha
     hop_error error = HOP_ERROR_NONE;
     srv_log_set_level(config->log_level);
     if (hop_isa_choose(config->isa, &error) != HOP_OK) {
-        srv_log(SRV_LOG_ERROR, "isa: %s", error.text);
+        srv_log(SRV_LOG_ERROR, "%s: %s", config->isa_from, error.text);
         return SRV_EXIT_CONFIG;
     }
     srv_json_init(); /* before there are threads */

@@ -43,8 +43,10 @@ int main(int argc, char **argv)
         return SRV_EXIT_OK;
     }
     if (config.check_config) {
-        if (hop_isa_choose(config.isa, &error) != HOP_OK)
-            return fail(HOP_E_DOMAIN, error.text);
+        if (hop_isa_choose(config.isa, &error) != HOP_OK) {
+            fprintf(stderr, "hopfieldd: %s: %s\n", config.isa_from, error.text);
+            return SRV_EXIT_CONFIG;
+        }
         printf("the configuration is valid\n");
         return SRV_EXIT_OK;
     }

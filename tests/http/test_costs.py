@@ -129,6 +129,35 @@ class Plans(tap.Case):
                     within = sum((p["degree"] > 0) == (g > 0) and g <= p["degree"] for p, g in zip(plans, done["degree"]))
                     self.assertGreaterEqual(within, 4, (plans, done["degree"]))
 
+    def test_it_is_of_one_step_in_mode_auto_whatever_is_asked(self):
+        with Daemon() as daemon:
+            daemon.put("set", {"memories": harness.uniform_rows(3, 2000, 5), "max_degree": 4})
+            daemon.wait_ready("set")
+            body = {"queries": harness.uniform_rows(4, 7, 5), "beta": 0.7, "max_error": 1e-2}
+            usual = daemon.post("/v1/sets/set/plan", body).json()["plan"]
+            for more in ({"steps": 3, "tolerance": 0.1}, {"mode": "dense"}, {"on_unmet": "best_effort"}):
+                self.assertEqual(daemon.post("/v1/sets/set/plan", {**body, **more}).json()["plan"], usual, more)
+            self.assertEqual(daemon.post("/v1/sets/set/plan", {**body, "steps": 0}).status, 422)
+
+
+class Cache(tap.Case):
+    def test_what_is_no_cache_is_neither_waited_for_nor_changed(self):
+        with Daemon() as daemon:  # for its folder
+            path, target = (os.path.join(daemon.folder, name) for name in ("there", "target"))
+            with open(target, "w") as file:
+                file.write("hopfieldd-costs 0\n")
+            for make in (os.mkfifo, os.mkdir, lambda path: os.symlink(target, path)):
+                make(path)
+                before = os.lstat(path)
+                with Daemon("--cost-cache", path, env=MEASURE) as other:
+                    self.assertNotEqual(costs(other)["source"], "cache")
+                    self.assertEqual(other.read_log().count("is ignored and left as it is"), 1)
+                after = os.lstat(path)
+                self.assertEqual((before.st_ino, before.st_mode), (after.st_ino, after.st_mode))
+                os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+            with open(target) as file:
+                self.assertEqual(file.read(), "hopfieldd-costs 0\n")
+
 
 if __name__ == "__main__":
     tap.main()

@@ -72,6 +72,8 @@ START_TEST(costs_and_packing_can_be_chosen)
     ck_assert_int_eq(load("--calibrate=off --cost-cache costs", "", &config), HOP_OK);
     ck_assert(!config.calibrate);
     ck_assert_str_eq(config.cost_cache, "costs");
+    ck_assert_int_eq(load("--cost-cache=--costs", "", &config), HOP_OK);
+    ck_assert_str_eq(config.cost_cache, "--costs");
     ck_assert_int_eq(load("", "HOPFIELDD_CALIBRATE=off HOPFIELDD_COST_CACHE=c", &config), HOP_OK);
     ck_assert(!config.calibrate);
     ck_assert_str_eq(config.cost_cache, "c");
@@ -100,6 +102,18 @@ START_TEST(precedence_is_command_line_environment_file)
     ck_assert_uint_eq(config.connections, 7);
     ck_assert_int_eq((int)config.log_level, SRV_LOG_WARN);
 
+    /* Who chose the kernels is kept for the message of a machine without them. */
+    ck_assert_str_eq(config.isa_from, "isa");
+    write_file("isa = none\n");
+    snprintf(words, sizeof words, "--config %s", path);
+    ck_assert_int_eq(load(words, "", &config), HOP_OK);
+    ck_assert_ptr_nonnull(strstr(config.isa_from, ".conf:1: isa"));
+    ck_assert_int_eq(load(words, "HOPFIELDD_ISA=avx2", &config), HOP_OK);
+    ck_assert_str_eq(config.isa_from, "HOPFIELDD_ISA");
+    ck_assert_int_eq(load("--isa avx512", "HOPFIELDD_ISA=avx2", &config), HOP_OK);
+    ck_assert_str_eq(config.isa_from, "--isa");
+    write_file("workers = 3\n");
+
     /* The file may come from the environment too, and its level can be read again alone. */
     char variable[256];
     snprintf(variable, sizeof variable, "HOPFIELDD_CONFIG=%s", path);
@@ -123,6 +137,8 @@ static const struct {
     {"--betta 1", "", HOP_E_UNKNOWN, "--betta"},
     {"serve", "", HOP_E_UNKNOWN, "serve"},
     {"--workers", "", HOP_E_UNKNOWN, "--workers"},
+    {"--cost-cache --check-config", "", HOP_E_UNKNOWN, "--cost-cache needs a value"},
+    {"--workers --help", "", HOP_E_UNKNOWN, "--workers needs a value"},
     {"--workers 0", "", HOP_E_DOMAIN, "--workers"},
     {"--workers two", "", HOP_E_DOMAIN, "'two'"},
     {"--workers 1.5", "", HOP_E_DOMAIN, "whole"},
@@ -132,6 +148,10 @@ static const struct {
     {"--memory-budget 1k", "", HOP_E_DOMAIN, "outside"},
     {"--query-body-limit 99999999999999999999", "", HOP_E_DOMAIN, "--query-body-limit"},
     {"--no-persist=maybe", "", HOP_E_DOMAIN, "maybe"},
+    {"--calibrate=maybe", "", HOP_E_DOMAIN, "on, off"},
+    {"--map-build-seconds -1", "", HOP_E_DOMAIN, "0 to 86400"},
+    {"--map-build-seconds inf", "", HOP_E_DOMAIN, "0 to 86400"},
+    {"--map-build-seconds 1e9", "", HOP_E_DOMAIN, "0 to 86400"},
     {"--log-level loud", "", HOP_E_DOMAIN, "loud"},
     {"", "HOPFIELDD_LOG_LEVEL=loud", HOP_E_DOMAIN, "HOPFIELDD_LOG_LEVEL"},
     {"--listen 4520", "", HOP_E_DOMAIN, "4520"},
