@@ -95,7 +95,7 @@ def ours(np, options, paths, beta, exact, env):
     command = options.wrap.split() + [
         options.hopbench, "dense", "--memories", paths["memories"], "--queries", paths["queries"], "--out",
         paths["out"], "--beta", repr(beta), "--threads", str(options.threads), "--seconds", str(options.seconds),
-        "--max-error", "1e-3", "--json"]
+        "--max-error", "1e-2", "--json"]
     line, problem = run(command, env)
     if problem:
         sys.exit("peers.py: hopbench: " + problem)

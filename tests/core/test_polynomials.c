@@ -181,6 +181,50 @@ START_TEST(what_an_interpolating_polynomial_misses_is_bounded)
 }
 END_TEST
 
+/* What bounds by skewness rest on: e = f omega, and f lies between steady and 1 times the same number. */
+START_TEST(what_a_polynomial_misses_is_nearly_a_square)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 8);
+    size_t cases = hop_check_fast() ? 400 : 2000, checked = 0;
+    for (size_t i = 0; i < cases; i++) {
+        scores s;
+        double h[DEGREE_MOST + 1];
+        draw_scores(&rng, &s);
+        hop_certificate_h(DEGREE_MOST, fmax(s.x.T, 0), h);
+        for (unsigned g = 1; g <= 4; g++)
+            for (unsigned kind = 0; kind < 3; kind++) {
+                hop_bound bound;
+                if (!hop_certify(&s.x, g, h[g], 0, 1u << kind, &bound))
+                    continue;
+                if (g % 2 == 0 || kind == HOP_CERTIFICATE_W) {
+                    ck_assert_double_eq(bound.steady, 0);
+                    continue;
+                }
+                long double square = (long double)s.x.T_abs * s.x.T_abs, mean = 0, omega[ROWS];
+                long double y = kind == HOP_CERTIFICATE_G && g == 3 ? fminl(2 * fmaxl(s.D[2], 0), square) : 0;
+                for (size_t mu = 0; mu < s.M; mu++) {
+                    long double q = (long double)s.t[mu] * s.t[mu];
+                    omega[mu] = g == 1 ? q : (q - y) * (q - y);
+                    mean += omega[mu] / (long double)s.M;
+                }
+                long double whole = g == 1 ? square : square * square, high = (long double)bound.E / mean;
+                for (size_t mu = 0; mu < s.M && mean > 1e-6L * whole; mu++) {
+                    if (!(omega[mu] > 1e-4L * whole))
+                        continue;
+                    long double e = expl((long double)s.t[mu]) - derivative(bound.c, g, 0, s.t[mu], false);
+                    long double f = e / omega[mu], noise = ((long double)bound.error + 1e-17L) / omega[mu];
+                    checked++;
+                    ck_assert_msg(f - noise <= high && bound.steady * high <= (f + noise) * (1 + 2e-6L),
+                                  "kind %u g=%u t=%g: %Lg, not in [%Lg, %Lg]", kind, g, s.t[mu], f, bound.steady * high,
+                                  high);
+                }
+            }
+    }
+    ck_assert_uint_gt(checked, 10 * cases);
+}
+END_TEST
+
 /* For a normal law k! sigma^2k in place of (2k-1)!! sigma^2k. */
 START_TEST(the_mean_is_what_gauss_quadrature_gives)
 {
@@ -557,6 +601,7 @@ static Suite *make(void)
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("gauss");
     tcase_add_test(tcase, what_an_interpolating_polynomial_misses_is_bounded);
+    tcase_add_test(tcase, what_a_polynomial_misses_is_nearly_a_square);
     tcase_add_test(tcase, the_mean_is_what_gauss_quadrature_gives);
     tcase_add_test(tcase, no_interpolation_beyond_its_range);
     tcase_add_test(tcase, every_certificate_bounds_the_answer);
