@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/random.h"
 #include "bench/team.h"
 #include "store/npy.h"
 
@@ -18,26 +19,10 @@ static float *rows_new(size_t rows, size_t columns)
     return bench_need(hop_aligned_alloc(rows * columns * sizeof(float)));
 }
 
-/* splitmix64: Steele, Lea, Flood 2014 */
-static double uniform(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    z ^= z >> 31;
-    return (double)(z >> 11) * 0x1p-53;
-}
-
-static double normal(uint64_t *state)
-{
-    double u = 1 - uniform(state);
-    return sqrt(-2 * log(u)) * cos(6.283185307179586 * uniform(state));
-}
-
 static void fill_uniform(float *rows, size_t n, double B, uint64_t *state)
 {
     for (size_t i = 0; i < n; i++)
-        rows[i] = (float)(B * (2 * uniform(state) - 1));
+        rows[i] = (float)(B * (2 * bench_uniform(state) - 1));
 }
 
 static void fill_sphere(float *rows, size_t n, size_t d, double radius, uint64_t *state)
@@ -46,7 +31,7 @@ static void fill_sphere(float *rows, size_t n, size_t d, double radius, uint64_t
     for (size_t i = 0; i < n; i++) {
         double square = 0;
         for (size_t l = 0; l < d; l++) {
-            row[l] = normal(state);
+            row[l] = bench_normal(state);
             square += row[l] * row[l];
         }
         for (size_t l = 0; l < d; l++)

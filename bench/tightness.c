@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/random.h"
 #include "core/certificate.h"
 #include "core/model.h"
 #include "core/moments.h"
@@ -56,28 +57,12 @@ typedef struct trial {
     float *z;
 } trial;
 
-/* splitmix64: Steele, Lea, Flood 2014 */
-static double uniform(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    z ^= z >> 31;
-    return (double)(z >> 11) * 0x1p-53;
-}
-
-static double normal(uint64_t *state)
-{
-    double u = 1 - uniform(state);
-    return sqrt(-2 * log(u)) * cos(6.283185307179586 * uniform(state));
-}
-
 /* norm 0: as it comes. */
 static void draw(float *row, size_t d, bool skewed, double norm, uint64_t *state)
 {
     double square = 0;
     for (size_t l = 0; l < d; l++) {
-        double v = normal(state) / (skewed ? (double)(l + 1) : 1);
+        double v = bench_normal(state) / (skewed ? (double)(l + 1) : 1);
         row[l] = (float)v;
         square += v * v;
     }
