@@ -71,7 +71,7 @@ class Runs:
 
     def _key(self, name, words, program):
         hashed = hashlib.sha256()
-        for path in {program, self.program("hopbench")}:
+        for path in sorted({program, self.program("hopbench")}):
             with open(path, "rb") as file:
                 hashed.update(hashlib.sha256(file.read()).digest())
         hashed.update(json.dumps([name, words, os.environ.get("HOPFIELDD_ISA", "")]).encode())
