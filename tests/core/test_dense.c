@@ -4,6 +4,7 @@
  */
 #include "support/cases.h"
 #include "support/check_main.h"
+#include "support/executors.h"
 #include "support/rng.h"
 
 #include "core/dense.h"
@@ -11,8 +12,6 @@
 #include "core/pack.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 
 enum { L_MAX = 300, D_MAX = 80 };
@@ -20,54 +19,11 @@ enum { L_MAX = 300, D_MAX = 80 };
 static float x[L_MAX * D_MAX], first_z[L_MAX * D_MAX];
 static double first_bound[L_MAX], first_lse[L_MAX];
 
-/* ---- executors --------------------------------------------------------------------------------------------- */
-
-enum { THREADS = 3 };
-
-typedef struct job {
-    size_t n;
-    void (*task)(void *arg, size_t i);
-    void *arg;
-    atomic_size_t next;
-} job;
-
-static atomic_size_t tasks_run;
-
-static void *work(void *context)
-{
-    job *at = context;
-    for (size_t i = atomic_fetch_add(&at->next, 1); i < at->n; i = atomic_fetch_add(&at->next, 1)) {
-        at->task(at->arg, i);
-        atomic_fetch_add(&tasks_run, 1);
-    }
-    return NULL;
-}
-
-static void run_on_threads(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)
-{
-    (void)context;
-    job at = {.n = n, .task = task, .arg = arg};
-    pthread_t threads[THREADS];
-    for (size_t i = 0; i < THREADS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &at), 0);
-    for (size_t i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
-}
-
-static void run_backwards(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)
-{
-    (void)context;
-    atomic_fetch_add(&tasks_run, n);
-    while (n-- > 0)
-        task(arg, n);
-}
-
 /* beta decides whether a shift is taken, max_error whether the rows run in f64. */
 static void executor_case(size_t M, size_t d, size_t p, size_t L, double beta, double max_error)
 {
-    static const hop_executor threads = {.run = run_on_threads, .width = THREADS};
-    static const hop_executor backwards = {.run = run_backwards, .width = 7};
-    const hop_executor *executors[] = {NULL, &threads, &backwards};
+    static const hop_executor backwards = {.run = test_run_backwards, .width = 7};
+    const hop_executor *executors[] = {NULL, &test_on_threads, &backwards};
     const size_t width = p ? p : d;
     test_engine engine;
     test_fill_normal(test_data.memories, M * d, 0.5, 0.1, 90);
@@ -76,10 +32,10 @@ static void executor_case(size_t M, size_t d, size_t p, size_t L, double beta, d
     test_start(&engine, M, d, p, 0, L);
     hop_request request = test_best_effort(beta, HOP_DENSE, max_error);
     for (size_t i = 0; i < 3; i++) {
-        atomic_store(&tasks_run, 0);
+        test_tasks_run();
         request.executor = executors[i];
         test_must_retrieve(&engine, &request, L, x);
-        ck_assert_msg(!i || atomic_load(&tasks_run) > 1, "M=%zu d=%zu L=%zu: nothing to share", M, d, L);
+        ck_assert_msg(!i || test_tasks_run() > 1, "M=%zu d=%zu L=%zu: nothing to share", M, d, L);
         if (i == 0) {
             memcpy(first_z, engine.answer.z, L * width * sizeof *first_z);
             memcpy(first_bound, engine.answer.error_bound, L * sizeof *first_bound);

@@ -5,6 +5,7 @@
 #include "core/kernel_tables.h"
 #include "support/cases.h"
 #include "support/check_main.h"
+#include "support/executors.h"
 #include "support/rng.h"
 
 #include "core/moments.h"
@@ -107,13 +108,6 @@ END_TEST
 
 /* ---- executors ------------------------------------------------------------------------------------------- */
 
-static void run_backwards(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)
-{
-    (void)context;
-    while (n-- > 0)
-        task(arg, n);
-}
-
 /* M is large enough for several shares. */
 static void width_case(size_t M, size_t d, size_t p, unsigned g)
 {
@@ -125,7 +119,7 @@ static void width_case(size_t M, size_t d, size_t p, unsigned g)
     ck_assert(hop_features_build(engine.model, g, NULL, NULL, &alone, NULL) == HOP_OK);
     size_t bytes = hop_features_bytes(alone), r = alone->index.start[g + 1];
     for (size_t width = 1; width <= 9; width += 2) {
-        hop_executor executor = {.run = run_backwards, .width = width};
+        hop_executor executor = {.run = test_run_backwards, .width = width};
         hop_features *together = NULL;
         ck_assert(hop_features_build(engine.model, g, &executor, NULL, &together, NULL) == HOP_OK);
         ck_assert_uint_eq(hop_features_bytes(together), bytes);

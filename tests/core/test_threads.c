@@ -4,6 +4,7 @@
  */
 #include "support/cases.h"
 #include "support/check_main.h"
+#include "support/executors.h"
 
 #include "core/model.h"
 
@@ -15,42 +16,6 @@
 #include <string.h>
 
 enum { THREADS = 4, M = 2000, D = 4, L = 9 };
-
-/* ---- an executor on real threads ------------------------------------------------------------------------- */
-
-typedef struct job {
-    size_t n;
-    void (*task)(void *arg, size_t i);
-    void *arg;
-    atomic_size_t next;
-} job;
-
-static void *work(void *context)
-{
-    job *at = context;
-    for (size_t i = atomic_fetch_add(&at->next, 1); i < at->n; i = atomic_fetch_add(&at->next, 1))
-        at->task(at->arg, i);
-    return NULL;
-}
-
-static void run_on_threads(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)
-{
-    (void)context;
-    job at = {.n = n, .task = task, .arg = arg};
-    pthread_t threads[THREADS];
-    for (size_t i = 0; i < THREADS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &at), 0);
-    for (size_t i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
-}
-
-/* Tasks in reverse order, one at a time. */
-static void run_backwards(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)
-{
-    (void)context;
-    while (n-- > 0)
-        task(arg, n);
-}
 
 /*
  * Models are the same bit for bit whoever packs them, and so are answers from feature maps, whoever builds them: z of
@@ -104,9 +69,8 @@ static void executor_case(const hop_executor *executor, hop_similarity similarit
 
 START_TEST(builds_do_not_depend_on_the_executor)
 {
-    const hop_executor threads = {.run = run_on_threads, .width = THREADS};
-    const hop_executor backwards = {.run = run_backwards, .width = 3};
-    const hop_executor *executors[] = {&threads, &backwards, NULL};
+    const hop_executor backwards = {.run = test_run_backwards, .width = 3};
+    const hop_executor *executors[] = {&test_on_threads, &backwards, NULL};
     float kept[3][L * D] = {{0}};
     for (size_t i = 0; i < 3; i++) {
         executor_case(executors[i], HOP_DOT, 0, kept[0]);
