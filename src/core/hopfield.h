@@ -252,10 +252,53 @@ const hop_features *hop_model_features(const hop_model *model); /* NULL while th
 
 /* ---- retrieval --------------------------------------------------------------------------------------- */
 
-typedef enum hop_mode { HOP_AUTO, HOP_DENSE, HOP_ALMOST_LINEAR } hop_mode;
+/*
+ * The first three retrieve Z, by whatever way. The others are models of their own (structured.h; Hu et al. 2024,
+ * arXiv 2404.03900, and its family), each with its own definition of Z.
+ */
+typedef enum hop_mode {
+    HOP_AUTO,
+    HOP_DENSE,
+    HOP_ALMOST_LINEAR,
+    HOP_TOP_K,       /* softmax over the k largest scores, ties to the lower id */
+    HOP_RANDOM_MASK, /* softmax over the memories whose hash(seed, id) is below keep */
+    HOP_WINDOW,      /* softmax over |mu - c_l| <= width, c_l the place of query l of the request among the memories */
+    HOP_LINEAR,      /* sum v phi(xi)^T phi(x) / sum phi(xi)^T phi(x), phi = elu + 1 */
+    HOP_RANDOM_FEATURES, /* likewise, phi positive random features of exp(beta <xi, x>) */
+    HOP_SPARSEMAX,       /* sum v sparsemax(beta Xi^T x) */
+    HOP_ENTMAX,          /* sum v entmax_alpha(beta Xi^T x) */
+    HOP_MODES
+} hop_mode;
 
-const char *hop_mode_word(hop_mode mode); /* "auto", "dense", "almost_linear" */
+const char *hop_mode_word(hop_mode mode); /* "auto", "dense", "almost_linear", "top_k", ... */
 HOP_WARN_UNUSED hop_status hop_mode_parse(const char *word, hop_mode *out, hop_error *error);
+
+/* What error_bound is measured against. */
+typedef enum hop_against {
+    HOP_AGAINST_DENSE, /* Z = V softmax(beta Xi^T x) */
+    HOP_AGAINST_MODEL, /* the mode's own definition in exact arithmetic */
+    HOP_AGAINST_NOTHING
+} hop_against;
+
+hop_against hop_mode_against(hop_mode mode);
+
+/* Parameters of the structured models; each mode reads its own. hop_parameters_default() fills all. */
+typedef struct hop_parameters {
+    size_t k;        /* top_k: 1 or more; above M means all */
+    double keep;     /* random_mask: 0 < keep <= 1 */
+    uint64_t seed;   /* random_mask, random_features */
+    size_t width;    /* window: 0 or more; SIZE_MAX: ceil(sqrt(M)) */
+    size_t features; /* random_features; 0: max(2 d, ceil(d ln d)) */
+    double alpha;    /* entmax: 1.01 to 2 */
+} hop_parameters;
+
+void hop_parameters_default(hop_parameters *out);
+
+/*
+ * Sums of phi over the memories, for linear (which depend on the model alone) and random_features (on beta, seed and
+ * features too). Retrieval with them costs the same for every M. Frozen once made: any number of threads.
+ */
+typedef struct hop_phi_sums hop_phi_sums;
 
 /* Why `auto` sent a row to dense. */
 typedef enum hop_fallback {
@@ -289,6 +332,11 @@ typedef struct hop_request {
     unsigned want;                /* HOP_WANT_* */
     size_t top;                   /* rows of top_id/top_weight; clipped to M by the caller */
     const hop_executor *executor; /* for dense passes; NULL: serial. Answers do not depend on it */
+
+    /* Structured modes only. */
+    hop_parameters parameters;
+    size_t first, total; /* window: number of the call's first row among the `total` of its request; 0: L of the call */
+    const hop_phi_sums *sums; /* linear and random_features: made for this model, mode, beta and parameters */
 } hop_request;
 
 /*
@@ -309,6 +357,8 @@ typedef struct hop_answer {
     double *support;                                                 /* L */
     float *weights;                                                  /* L x M */
     unsigned *steps;                                                 /* L */
+    size_t *top_count;      /* L: how many of `top` there are (fewer where fewer memories have a weight); may be NULL */
+    double *standard_error; /* L: of random_features, largest over coordinates; may be NULL */
 } hop_answer;
 
 /*

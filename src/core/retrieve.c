@@ -14,6 +14,13 @@ static const char *const mode_words[] = {
     [HOP_AUTO] = "auto",
     [HOP_DENSE] = "dense",
     [HOP_ALMOST_LINEAR] = "almost_linear",
+    [HOP_TOP_K] = "top_k",
+    [HOP_RANDOM_MASK] = "random_mask",
+    [HOP_WINDOW] = "window",
+    [HOP_LINEAR] = "linear",
+    [HOP_RANDOM_FEATURES] = "random_features",
+    [HOP_SPARSEMAX] = "sparsemax",
+    [HOP_ENTMAX] = "entmax",
 };
 
 const char *hop_mode_word(hop_mode mode)
@@ -50,6 +57,8 @@ size_t hop_retrieve_workspace_bytes(const hop_model *model, size_t L)
 
 static hop_status check_common(const hop_request *request, size_t L, hop_error *error)
 {
+    if (request->mode > HOP_ALMOST_LINEAR)
+        return hop_fail(error, HOP_E_UNKNOWN, "mode %s is not available", hop_mode_word(request->mode));
     if (L == 0)
         return hop_fail(error, HOP_E_SHAPE, "the batch is empty: at least one query is needed");
     if (!(request->beta > 0) || !isfinite(request->beta))
