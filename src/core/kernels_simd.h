@@ -46,7 +46,6 @@ enum { SIMD_QUERIES = 6, SIMD_GROUP = 24, SIMD_KEPT = 4 };
 typedef struct simd_ahead {
     uintptr_t keys, values;
     size_t cut, line, end, lot;
-    size_t pieces; /* that coordinates are cut into, so that as many lots fall between; 0: as the cache wants it */
 } simd_ahead;
 
 static inline void simd_fetch_ahead(simd_ahead *ahead)
@@ -172,8 +171,8 @@ SIMD_INLINE void SIMD_NAME(clear)(size_t n, SIMD_NAME(vec) * acc)
 }
 
 /*
- * The scores of a tile against one panel, HOP_PANEL a query, from coordinate `low` to `high`; the only place that makes
- * them. Cut or not, a score is one chain over the coordinates.
+ * The scores of a tile against one panel, HOP_PANEL a query, from coordinate `low` to `high`. Cut or not, a score is one
+ * chain over the coordinates; keys_score_tile() makes the same.
  */
 SIMD_INLINE void SIMD_NAME(score_tile)(size_t queries, size_t d, size_t low, size_t high, const SIMD_REAL *x,
                                        const SIMD_REAL *keys, SIMD_REAL *scores)
@@ -253,27 +252,10 @@ static inline simd_ahead SIMD_NAME(ahead_of)(const SIMD_PANEL *panel, size_t fir
                         .lot = lines / groups / steps + 1};
 }
 
-/*
- * Few queries that take the values from the keys: computing is a fraction of the time, so memory must never wait. While
- * the scores are made of a panel, the first half of the next one is asked for, and the second half by keys_tile.
- */
-static inline simd_ahead SIMD_NAME(next_panel)(const SIMD_REAL *keys, size_t d)
-{
-    enum { PIECE = 8 };
-    const size_t lines = d * HOP_PANEL * sizeof(SIMD_REAL) / 64, pieces = (d + PIECE - 1) / PIECE;
-    if (sizeof(SIMD_REAL) > sizeof(float))
-        return (simd_ahead){.end = 0};
-    return (simd_ahead){.keys = (uintptr_t)(keys + d * HOP_PANEL),
-                        .cut = lines / 2,
-                        .end = lines / 2,
-                        .lot = lines / 2 / pieces + 1,
-                        .pieces = pieces};
-}
-
 static void SIMD_NAME(scores_of)(size_t L, size_t d, const SIMD_REAL *x, const SIMD_REAL *keys, SIMD_REAL *scores,
                                  simd_ahead *ahead)
 {
-    const size_t cuts = ahead->pieces ? ahead->pieces : SIMD_NAME(cuts)(d);
+    const size_t cuts = SIMD_NAME(cuts)(d);
     for (size_t cut = 0; cut < cuts; cut++) {
         const size_t low = d * cut / cuts, high = d * (cut + 1) / cuts;
         for (size_t q = 0; q < L; q += SIMD_QUERIES) {
@@ -397,9 +379,62 @@ static SIMD_APART void SIMD_NAME(average_step)(size_t L, size_t width, size_t co
 }
 
 /*
+ * Where the keys are the values and queries few, computing is a fraction of the time, so memory must never wait: while
+ * the scores are made of a panel, the first half of the next one is asked for, and the second half with the average.
+ * half 0 or 1; `first` of the elements of this panel, of which one in two lines stands for a line of the next.
+ */
+SIMD_INLINE void SIMD_NAME(fetch_next)(const SIMD_REAL *keys, size_t d, size_t half, size_t first)
+{
+    if (first % SIMD_SLOTS * SIMD_WIDTH * sizeof(SIMD_REAL) % 128 == 0 && sizeof(SIMD_REAL) == sizeof(float))
+        SIMD_FETCH(keys, (d * HOP_PANEL * (2 + half) + first * SIMD_WIDTH) * sizeof(SIMD_REAL) / 2);
+}
+
+/* score_tile() of all coordinates, with the very chains of that. */
+SIMD_INLINE void SIMD_NAME(keys_score_tile)(size_t queries, size_t d, const SIMD_REAL *x, const SIMD_REAL *keys,
+                                            SIMD_REAL *scores)
+{
+    for (size_t memory = 0; memory < HOP_PANEL; memory += SIMD_SLOTS * SIMD_WIDTH) {
+        SIMD_NAME(vec) acc[SIMD_KEPT * SIMD_SLOTS];
+        const SIMD_REAL *row = keys + memory;
+        SIMD_NAME(clear)(queries * SIMD_SLOTS, acc);
+        for (size_t l = 0; l < d; l++, row += HOP_PANEL) {
+            SIMD_UNROLL
+            for (size_t s = 0; s < SIMD_SLOTS; s++) {
+                SIMD_NAME(vec) key = SIMD_NAME(load)(row + s * SIMD_WIDTH);
+                SIMD_NAME(fetch_next)(keys, d, 0, (d * memory / SIMD_WIDTH + l * SIMD_SLOTS) + s);
+                SIMD_UNROLL
+                for (size_t q = 0; q < queries; q++)
+                    acc[q * SIMD_SLOTS + s] =
+                        SIMD_NAME(fma)(SIMD_NAME(splat)(x + q * d + l), key, acc[q * SIMD_SLOTS + s]);
+            }
+        }
+        SIMD_UNROLL
+        for (size_t i = 0; i < queries * SIMD_SLOTS; i++)
+            SIMD_NAME(store)(scores + i / SIMD_SLOTS * HOP_PANEL + memory + i % SIMD_SLOTS * SIMD_WIDTH, acc[i]);
+    }
+}
+
+static SIMD_APART void SIMD_NAME(keys_score_step)(size_t queries, size_t d, const SIMD_REAL *x, const SIMD_REAL *keys,
+                                                  SIMD_REAL *scores)
+{
+    switch (queries) {
+    case 1:
+        SIMD_NAME(keys_score_tile)(1, d, x, keys, scores);
+        break;
+    case 2:
+        SIMD_NAME(keys_score_tile)(2, d, x, keys, scores);
+        break;
+    case 3:
+        SIMD_NAME(keys_score_tile)(3, d, x, keys, scores);
+        break;
+    default:
+        SIMD_NAME(keys_score_tile)(SIMD_KEPT, d, x, keys, scores);
+    }
+}
+
+/*
  * The average where the keys are the values: sums[(l queries + q) SIMD_WIDTH + lane] += weights x row l of the panel,
- * lanes over memories, so that a panel's two uses are one read of it. The weights stay in registers. Meanwhile the
- * second half of the next panel is on its way from memory (next_panel).
+ * lanes over memories, so that a panel's two uses are one read of it. The weights stay in registers.
  */
 SIMD_INLINE void SIMD_NAME(keys_tile)(size_t queries, size_t d, const SIMD_REAL *weights, const SIMD_REAL *keys,
                                       SIMD_REAL *sums)
@@ -410,7 +445,6 @@ SIMD_INLINE void SIMD_NAME(keys_tile)(size_t queries, size_t d, const SIMD_REAL 
         for (size_t i = 0; i < queries * SIMD_SLOTS; i++)
             weight[i] = SIMD_NAME(load)(weights + i / SIMD_SLOTS * HOP_PANEL + memory + i % SIMD_SLOTS * SIMD_WIDTH);
         const SIMD_REAL *row = keys + memory;
-        const SIMD_REAL *next = keys + d * HOP_PANEL;
         SIMD_REAL *at = sums;
         for (size_t l = 0; l < d; l++, row += HOP_PANEL, at += queries * SIMD_WIDTH) {
             SIMD_NAME(vec) sum[SIMD_KEPT];
@@ -420,9 +454,7 @@ SIMD_INLINE void SIMD_NAME(keys_tile)(size_t queries, size_t d, const SIMD_REAL 
             SIMD_UNROLL
             for (size_t s = 0; s < SIMD_SLOTS; s++) {
                 SIMD_NAME(vec) key = SIMD_NAME(load)(row + s * SIMD_WIDTH);
-                if (s * SIMD_WIDTH * sizeof(SIMD_REAL) % 128 == 0 && sizeof(SIMD_REAL) == sizeof(float))
-                    SIMD_FETCH(next,
-                               (d * (HOP_PANEL + memory) + (l * SIMD_SLOTS + s) * SIMD_WIDTH) * sizeof(SIMD_REAL) / 2);
+                SIMD_NAME(fetch_next)(keys, d, 1, (d * memory / SIMD_WIDTH + l * SIMD_SLOTS) + s);
                 SIMD_UNROLL
                 for (size_t q = 0; q < queries; q++)
                     sum[q] = SIMD_NAME(fma)(weight[q * SIMD_SLOTS + s], key, sum[q]);
@@ -465,9 +497,10 @@ static void SIMD_NAME(group)(const SIMD_PANEL *panel, size_t first, size_t queri
     for (size_t memory = low; memory < high; memory += HOP_PANEL) {
         const SIMD_REAL *keys = panel->keys + memory * d;
         const size_t count = high - memory < HOP_PANEL ? high - memory : HOP_PANEL;
-        if (!panel->values)
-            ahead = SIMD_NAME(next_panel)(keys, d);
-        SIMD_NAME(scores_of)(queries, d, x, keys, weights, &ahead);
+        if (panel->values)
+            SIMD_NAME(scores_of)(queries, d, x, keys, weights, &ahead);
+        else
+            SIMD_NAME(keys_score_step)(queries, d, x, keys, weights);
         if (!shift && count == HOP_PANEL)
             SIMD_NAME(weigh_step)(queries, weights, totals);
         else
