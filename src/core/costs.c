@@ -209,18 +209,25 @@ const char *hop_cost_word(hop_cost cost)
     return words[cost];
 }
 
-void hop_costs_built_in(hop_costs *out)
+/* Of the kernels in use; the reference's where they have none. */
+static size_t built_in_index(void)
 {
     const char *isa = hop_kernels_get()->isa;
-    *out = built_in[0].costs;
-    for (size_t i = 1; i < sizeof built_in / sizeof *built_in; i++)
-        if (strcmp(built_in[i].isa, isa) == 0)
-            *out = built_in[i].costs;
+    size_t i = sizeof built_in / sizeof *built_in - 1;
+    while (i > 0 && strcmp(built_in[i].isa, isa) != 0)
+        i--;
+    return i;
+}
+
+void hop_costs_built_in(hop_costs *out)
+{
+    *out = built_in[built_in_index()].costs;
 }
 
 /* One atomic a cost: a reader may see a mixture of two sets, which is a set of costs like any other. */
 static _Atomic double in_use[HOP_COSTS];
 static atomic_bool given;
+static atomic_uint times_set;
 
 void hop_costs_get(hop_costs *out)
 {
@@ -241,7 +248,14 @@ hop_status hop_costs_set(const hop_costs *costs, hop_error *error)
     for (size_t i = 0; costs && i < HOP_COSTS; i++)
         atomic_store_explicit(&in_use[i], costs->seconds[i], memory_order_relaxed);
     atomic_store_explicit(&given, costs != NULL, memory_order_release);
+    atomic_fetch_add_explicit(&times_set, 1, memory_order_release);
     return HOP_OK;
+}
+
+unsigned hop_costs_version(void)
+{
+    enum { TABLES = sizeof built_in / sizeof *built_in };
+    return atomic_load_explicit(&times_set, memory_order_acquire) * TABLES + (unsigned)built_in_index();
 }
 
 /* ---- counts ------------------------------------------------------------------------------------------ */

@@ -30,6 +30,9 @@ hop_work hop_work_scores(const hop_model *model, size_t rows);
 /* Building maps of degree g. */
 hop_work hop_work_build(const hop_model *model, unsigned g);
 
+/* Changes when the costs in use do, or the kernels; that it comes back after 2^32 does not matter for guesses. */
+unsigned hop_costs_version(void);
+
 double hop_work_seconds(const hop_work *work, const hop_costs *costs);
 
 #endif

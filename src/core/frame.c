@@ -179,7 +179,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     unsigned g_max = frame->features->g_max, cap = 0;
     hop_plan_caps caps = {{{g_max, g_max}, {g_max, g_max}}};
     if (automatic)
-        caps = hop_plan_degree_caps(model, g_max, n);
+        caps = hop_plan_caps_of(model, n);
     bool same = caps.degree[0][0] == caps.degree[1][0] && caps.degree[0][1] == caps.degree[1][1];
     order_by_size(frame, n);
     bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);

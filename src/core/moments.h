@@ -15,6 +15,9 @@
 #ifndef HOP_MOMENTS_H
 #define HOP_MOMENTS_H
 
+#include <stdatomic.h>
+#include <stdint.h>
+
 #include "core/model.h"
 #include "core/multiindex.h"
 
@@ -30,6 +33,8 @@ struct hop_features {
     double *skew;           /* d skew_1, then d skew_3 of skew.h, in u; INFINITY: unknown */
     double skew_most[2];    /* the largest of each in the rows' unit */
     double build_roundings; /* every coefficient's relative roundings, against mean |u^alpha| / alpha! */
+
+    _Atomic uint64_t caps; /* plan.c's own: what it found last; 0: nothing yet */
 
     /* What changes left behind (moments_update.c) */
     double term_roundings;  /* on the longest way of one row's monomial into a coefficient */

@@ -55,6 +55,30 @@ hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_
     return caps;
 }
 
+/* 24 bits of the costs' version, 20 of rows, which are not 0, then the caps, 5 each. */
+hop_plan_caps hop_plan_caps_of(const hop_model *model, size_t rows)
+{
+    hop_features *features = atomic_load_explicit(&model->features, memory_order_acquire);
+    enum { ROW_BITS = 20, CAP_BITS = 5, CAPS = 4, ALL_BITS = CAPS * CAP_BITS };
+    _Static_assert(HOP_DEGREE_MAX < 1 << CAP_BITS, "a degree has so many bits");
+    const uint64_t key = (uint64_t)hop_costs_version() << (ROW_BITS + ALL_BITS) | (uint64_t)rows << ALL_BITS;
+    uint64_t kept = atomic_load_explicit(&features->caps, memory_order_relaxed);
+    hop_plan_caps caps;
+    if (rows == 0 || rows >> ROW_BITS)
+        return hop_plan_degree_caps(model, features->g_max, rows);
+    if (kept >> ALL_BITS == key >> ALL_BITS) {
+        for (unsigned i = 0; i < CAPS; i++)
+            caps.degree[i / 2][i % 2] = (unsigned)(kept >> i * CAP_BITS) & ((1u << CAP_BITS) - 1);
+        return caps;
+    }
+    caps = hop_plan_degree_caps(model, features->g_max, rows);
+    kept = key;
+    for (unsigned i = 0; i < CAPS; i++)
+        kept |= (uint64_t)caps.degree[i / 2][i % 2] << i * CAP_BITS;
+    atomic_store_explicit(&features->caps, kept, memory_order_relaxed);
+    return caps;
+}
+
 unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max)
 {
     return hop_plan_degree_caps(model, g_max, HOP_LANES).degree[0][1];
