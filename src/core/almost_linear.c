@@ -14,9 +14,8 @@
 /* A prediction above max_error by less than this factor is still tried: heavy tails and skew make it coarse. */
 #define PREDICTION_MARGIN 8.0
 
-/* f32 where its rounding takes no more of max_error than this; a row that misses by more than RETRY would in f64. */
+/* f32 where its rounding takes no more of max_error than this. */
 #define F32_SHARE 0.125
-#define F32_RETRY 1.5
 
 /* As many rows as this, or fewer, of a form's lanes go one by one. */
 #define ONE_BY_ONE 0.3
@@ -97,6 +96,7 @@ static void answer_lane(const hop_al_group *s, unsigned g, size_t q, const doubl
         bound = hop_up((row->log_D_high - row->log_D_low) / 2);
     }
     row->bound = bound;
+    row->rounding = 2 * (row->z ? at->terms.weight * s->e.model->value.widest : at->bound.error / at->bound.D_low);
     row->degree = (int)g;
     row->kind = at->bound.kind;
     row->met = bound <= row->max_error;
@@ -181,6 +181,7 @@ static void start(hop_al_group *s, hop_al_row *const *rows, size_t n)
         row->kind = HOP_CERTIFICATE_T;
         row->degree = 0;
         row->bound = (double)INFINITY;
+        row->rounding = 0;
         row->sigma = (double)INFINITY;
         at->row = row;
         at->allowed = hop_al_allowed(s, row);
@@ -314,10 +315,10 @@ bool hop_al_f32_will_do(const hop_model *model, const hop_features *features, co
            f32_will_do(model, features, &error, hop_evaluation_least(model), row);
 }
 
-/* What f32 did not meet but f64 may. */
+/* What f32 did not meet but f64 may: auto looks only where rounding is what there is too much. */
 static bool again(const hop_al_row *row)
 {
-    return !row->met && row->f32 && (!row->predict || row->bound <= F32_RETRY * row->max_error);
+    return !row->met && row->f32 && (!row->predict || row->bound - row->rounding <= row->max_error);
 }
 
 /* Groups on their way, all of one precision. */
@@ -326,8 +327,8 @@ typedef struct convoy {
     const hop_features *features;
     size_t groups_max, group_bytes, groups;
     bool f32;
-    hop_al_group own, *group; /* own where there is but one */
-    char *workspace;          /* an evaluation's for each */
+    hop_al_group *group;
+    char *workspace; /* an evaluation's for each */
     hop_al_row *waiting[HOP_LANES];
     size_t held;
 } convoy;
@@ -388,12 +389,13 @@ static void depart(convoy *c)
 
 void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row *rows, size_t n, void *workspace)
 {
+    hop_al_group own; /* where there is but one; large, and not to be cleared */
     convoy c = {.model = model,
                 .features = features,
                 .groups_max = convoy_of(features),
                 .group_bytes = group_bytes(model, features),
                 .workspace = workspace};
-    c.group = c.groups_max > 1 ? (hop_al_group *)(c.workspace + c.groups_max * c.group_bytes) : &c.own;
+    c.group = c.groups_max > 1 ? (hop_al_group *)(c.workspace + c.groups_max * c.group_bytes) : &own;
     double least = hop_evaluation_least(model);
     hop_evaluation_error error = hop_evaluation_rounding(features, true, features->g_max, rows[0].query->roundings);
     for (int pass = 0; pass < 2; pass++) {

@@ -34,6 +34,7 @@ typedef struct hop_al_row {
     hop_certificate_kind kind;    /* of the certificate, and its polynomial */
     int degree;                   /* of the answer; 0: there is none */
     double bound;                 /* of z, or of log D; INFINITY where no degree had one, or auto did not look */
+    double rounding;              /* what of bound is rounding, about */
     double sigma;                 /* (mean t^2)^{1/2}, an estimate */
     double log_D_low, log_D_high; /* enclose log mean exp(t_mu), at the answer's degree */
 } hop_al_row;
