@@ -285,15 +285,25 @@ static void run(hop_al_group *s, hop_al_row *const *rows, size_t n)
 
 /* A group of this form; hop_al_row's queries are all of one model. */
 static void open_group(hop_al_group *s, const hop_model *model, const hop_features *features, hop_form form,
-                       const hop_al_row *row, void *workspace)
+                       const hop_evaluation_error *error, double least, void *workspace)
 {
     hop_evaluation_init(&s->e, model, features, form, workspace);
     s->hold = false;
-    s->least = hop_evaluation_least(model);
+    s->least = least;
+    s->error = error;
     s->per_widest = 1 / model->value.widest;
     s->z_rounding = 0x1p-22 * model->value.max_abs / model->value.widest;
-    for (unsigned g = 1; g <= features->g_max; g++)
-        s->error[g] = hop_evaluation_rounding(features, s->e.f32, g, row->query->roundings);
+}
+
+/* By degree, for all rows of a call. */
+static void find_errors(const hop_features *features, bool f32, const hop_al_row *rows, size_t n,
+                        hop_evaluation_error *error)
+{
+    unsigned most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = rows[i].degree_cap > most ? rows[i].degree_cap : most;
+    for (unsigned g = 1; g <= most; g++)
+        error[g] = hop_evaluation_rounding(features, f32, g, rows[0].query->roundings);
 }
 
 /* Whether f32's rounding leaves a row nearly all of its max_error, at any degree up to its cap. */
@@ -315,6 +325,22 @@ bool hop_al_f32_will_do(const hop_model *model, const hop_features *features, co
            f32_will_do(model, features, &error, hop_evaluation_least(model), row);
 }
 
+/* Whether it does for all, by one that asks for the most in every respect. */
+static bool f32_will_do_all(const hop_model *model, const hop_features *features, const hop_evaluation_error *error,
+                            double least, const hop_al_row *rows, size_t n)
+{
+    hop_query query = *rows[0].query;
+    hop_al_row most = {.query = &query, .max_error = (double)INFINITY};
+    for (size_t i = 0; i < n; i++) {
+        query.usable = query.usable && rows[i].query->usable;
+        query.s = hop_max(query.s, rows[i].query->s);
+        most.degree_cap = rows[i].degree_cap > most.degree_cap ? rows[i].degree_cap : most.degree_cap;
+        most.max_error = hop_min(most.max_error, rows[i].max_error);
+        most.z = rows[i].z ? rows[i].z : most.z;
+    }
+    return f32_will_do(model, features, error, least, &most);
+}
+
 /* What f32 did not meet but f64 may: auto looks only where rounding is what there is too much. */
 static bool again(const hop_al_row *row)
 {
@@ -327,6 +353,8 @@ typedef struct convoy {
     const hop_features *features;
     size_t groups_max, group_bytes, groups;
     bool f32;
+    double least;
+    hop_evaluation_error error[HOP_DEGREE_MAX]; /* of the precision at hand */
     hop_al_group *group;
     char *workspace; /* an evaluation's for each */
     hop_al_row *waiting[HOP_LANES];
@@ -338,7 +366,8 @@ static void run_group(convoy *c, size_t i, hop_al_row *const *rows, size_t n, bo
 {
     hop_form lanes = c->f32 ? HOP_LANES_F32 : HOP_LANES_F64, one = c->f32 ? HOP_ONE_F32 : HOP_ONE_F64;
     bool single = hop_al_one_by_one(n, hop_evaluation_lanes(c->features, lanes));
-    open_group(&c->group[i], c->model, c->features, single ? one : lanes, rows[0], c->workspace + i * c->group_bytes);
+    open_group(&c->group[i], c->model, c->features, single ? one : lanes, c->error, c->least,
+               c->workspace + i * c->group_bytes);
     c->group[i].hold = hold && !single;
     for (size_t first = 0; first < n; first += single ? 1 : n)
         run(&c->group[i], rows + first, single ? 1 : n);
@@ -396,17 +425,22 @@ void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row
                 .group_bytes = group_bytes(model, features),
                 .workspace = workspace};
     c.group = c.groups_max > 1 ? (hop_al_group *)(c.workspace + c.groups_max * c.group_bytes) : &own;
-    double least = hop_evaluation_least(model);
+    c.least = hop_evaluation_least(model);
     hop_evaluation_error error = hop_evaluation_rounding(features, true, features->g_max, rows[0].query->roundings);
     for (int pass = 0; pass < 2; pass++) {
         bool f32 = pass == 0;
         size_t lanes = hop_evaluation_lanes(features, f32 ? HOP_LANES_F32 : HOP_LANES_F64);
+        bool all = f32 && lanes && n > 1 && f32_will_do_all(model, features, &error, c.least, rows, n);
+        bool found = false;
         c.f32 = f32;
         for (size_t i = 0; i < n; i++) {
             if (f32)
-                rows[i].f32 = lanes && f32_will_do(model, features, &error, least, &rows[i]);
+                rows[i].f32 = all || (lanes && f32_will_do(model, features, &error, c.least, &rows[i]));
             if (f32 ? !rows[i].f32 : rows[i].f32 && !again(&rows[i]))
                 continue;
+            if (!found)
+                find_errors(features, f32, rows, n, c.error);
+            found = true;
             c.waiting[c.held++] = &rows[i];
             if (c.held == lanes)
                 depart(&c);
@@ -422,8 +456,10 @@ void hop_al_run_form(const hop_model *model, const hop_features *features, hop_f
                      void *workspace)
 {
     hop_al_group s;
+    hop_evaluation_error error[HOP_DEGREE_MAX];
     size_t lanes = hop_evaluation_lanes(features, form);
-    open_group(&s, model, features, form, rows, workspace);
+    find_errors(features, form == HOP_LANES_F32 || form == HOP_ONE_F32, rows, n, error);
+    open_group(&s, model, features, form, error, hop_evaluation_least(model), workspace);
     for (size_t from = 0; from < n; from += lanes) {
         hop_al_row *held[HOP_LANES];
         size_t count = n - from < lanes ? n - from : lanes;

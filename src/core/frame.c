@@ -170,6 +170,19 @@ static bool dense_needs_f64(const hop_frame *frame, const hop_row *row)
            (!frame->energy_only && hop_plan_dense_f64(frame->model, &row->query, frame->request->max_error));
 }
 
+/* The same for any of those at frame->pending: of one that is as far out as the farthest. */
+static bool any_needs_f64(const hop_frame *frame, size_t n)
+{
+    hop_row most = frame->rows[frame->pending[0]];
+    for (size_t i = 1; i < n; i++) {
+        const hop_query *query = &frame->rows[frame->pending[i]].query;
+        most.query.s = hop_max(query->s, most.query.s);
+        most.query.T_abs = hop_max(query->T_abs, most.query.T_abs);
+        most.query.usable = most.query.usable && query->usable;
+    }
+    return dense_needs_f64(frame, &most);
+}
+
 /* Run the rows through the moments; those not met go to frame->pending. Returns how many. */
 static size_t answer_almost_linear(hop_frame *frame, size_t n)
 {
@@ -182,6 +195,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
         caps = hop_plan_caps_of(model, n);
     bool same = caps.degree[0][0] == caps.degree[1][0] && caps.degree[0][1] == caps.degree[1][1];
     order_by_size(frame, n);
+    bool f64 = !same && any_needs_f64(frame, n);
     bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);
     for (size_t i = 0; i < n; i++) {
         hop_row *row = &frame->rows[frame->pending[i]];
@@ -196,7 +210,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
                                          .best_effort = !automatic && request->best_effort,
                                          .bound = (double)INFINITY};
         if (automatic)
-            hop_plan_cap_row(&caps, model, frame->features, !same && dense_needs_f64(frame, row), &frame->al_rows[i]);
+            hop_plan_cap_row(&caps, model, frame->features, f64 && dense_needs_f64(frame, row), &frame->al_rows[i]);
         cap = frame->al_rows[i].degree_cap > cap ? frame->al_rows[i].degree_cap : cap;
     }
     if (cap)

@@ -39,7 +39,7 @@ typedef struct hop_al_group {
     const double *c[HOP_LANES];     /* the polynomial in use at the degree at hand; NULL: Taylor's */
     const double *top_c[HOP_LANES]; /* of the last hop_evaluation_top() */
     double top_gauss[HOP_LANES][HOP_DEGREE_MAX + 1];
-    hop_evaluation_error error[HOP_DEGREE_MAX]; /* by degree */
+    const hop_evaluation_error *error; /* by degree, up to the rows' highest cap */
     double least;
     double h[HOP_DEGREE_MAX + 1][HOP_LANES];    /* h_g(max(T, 0)) */
     double term[HOP_DEGREE_MAX + 2][HOP_LANES]; /* s^k/k!, rounded up */
