@@ -18,16 +18,18 @@ static double second_moment(const hop_features *features, size_t i, size_t j)
     return i == j ? 2 * a : a;
 }
 
-static void fill(const hop_features *features, hop_pencil *p)
+/* Of the n coordinates in which rows differ. */
+static void fill(const hop_features *features, const size_t *differing, size_t n, hop_pencil *p)
 {
-    size_t d = features->index.d, row = 0;
-    for (size_t i = 0; i < d; i++)
-        for (size_t j = i; j < d; j++, row++) {
-            size_t column = 0;
-            for (size_t k = 0; k < d; k++)
-                for (size_t l = k; l < d; l++, column++) {
+    size_t row = 0;
+    for (size_t a = 0; a < n; a++)
+        for (size_t b = a; b < n; b++, row++) {
+            size_t i = differing[a], j = differing[b], column = 0;
+            for (size_t c = 0; c < n; c++)
+                for (size_t e = c; e < n; e++, column++) {
                     if (column < row)
                         continue;
+                    size_t k = differing[c], l = differing[e];
                     p->A[row * p->n + column] = hop_features_moment(features, (size_t[4]){i, j, k, l}, 4);
                     p->B[row * p->n + column] = second_moment(features, i, j) * second_moment(features, k, l) +
                                                 second_moment(features, i, k) * second_moment(features, j, l) +
@@ -42,11 +44,15 @@ size_t hop_fourth_bytes(size_t d, unsigned max_degree)
     return max_degree < 3 || d > HOP_FOURTH_DIMENSION_MAX ? 0 : n * (3 * n + 5) * sizeof(double);
 }
 
-double hop_fourth_factor(const hop_features *features, const hop_progress *progress)
+double hop_fourth_factor(const hop_features *features, const hop_geometry *keys, const hop_progress *progress)
 {
-    size_t d = features->index.d, n = d * (d + 1) / 2;
+    size_t d = features->index.d, differing[HOP_FOURTH_DIMENSION_MAX], kept;
     if (!hop_fourth_bytes(d, features->g_max))
         return (double)INFINITY;
+    kept = hop_geometry_differing(keys, differing);
+    size_t n = kept * (kept + 1) / 2;
+    if (n == 0)
+        return (double)INFINITY; /* every exponent is 0: nobody asks */
     hop_pencil p = {.n = n};
     double *block = hop_array_new(n, 3 * n + 5, sizeof *block), K = (double)INFINITY;
     if (!block)
@@ -56,7 +62,7 @@ double hop_fourth_factor(const hop_features *features, const hop_progress *progr
     p.factor = p.trial = block + 2 * n * n;
     p.root = block + 3 * n * n;
     p.work = p.root + n;
-    fill(features, &p);
+    fill(features, differing, kept, &p);
     hop_pencil_scale(&p);
     /*
      * Both matrices' largest entries are on their diagonals. The moments: a relative error of the build, against

@@ -66,6 +66,16 @@ static inline hop_tail hop_geometry_tail(const hop_geometry *geometry, size_t le
     return (hop_tail){at[0], at[geometry->n], at[2 * geometry->n], at[3 * geometry->n]};
 }
 
+/* The coordinates in which rows differ from the centre: in the others every scaled one is 0. Returns how many. */
+static inline size_t hop_geometry_differing(const hop_geometry *geometry, size_t *out)
+{
+    size_t n = 0;
+    for (size_t l = 0; l < geometry->n; l++)
+        if (geometry->extent[l] > 0)
+            out[n++] = l;
+    return n;
+}
+
 /* u of one row: u[l] = (row[l] - centre[l]) 2^-e, each with relative error 2^-53. */
 static inline double hop_geometry_scaled(const hop_geometry *geometry, const float *row, size_t l)
 {

@@ -238,7 +238,7 @@ hop_status hop_features_build(const hop_model *model, unsigned max_degree, const
     /* / M, / alpha! and alpha!'s own */
     features->term_roundings = hop_moment_sums_roundings(model, model->M, max_degree) + max_degree + 4;
     features->build_roundings = features->term_roundings;
-    features->fourth = hop_fourth_factor(features, progress);
+    features->fourth = hop_fourth_factor(features, &model->key, progress);
     hop_skew_bounds(features, &model->key, progress);
     if (progress && atomic_load_explicit(&progress->cancel, memory_order_relaxed)) {
         hop_features_free(features);

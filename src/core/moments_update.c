@@ -197,7 +197,7 @@ hop_status hop_features_update(const hop_features *features, const hop_model *ba
     if (status == HOP_OK)
         status = hop_features_narrow(changed, error);
     if (status == HOP_OK) { /* proved from errors against the moments that are there, not those that went */
-        changed->fourth = changed->removed > 0 ? (double)INFINITY : hop_fourth_factor(changed, progress);
+        changed->fourth = changed->removed > 0 ? (double)INFINITY : hop_fourth_factor(changed, &model->key, progress);
         if (!(changed->removed > 0))
             hop_skew_bounds(changed, &model->key, progress);
     }

@@ -13,6 +13,10 @@
 
 enum { STEPS = 24, HALVINGS = 40, TRIES = 5 };
 
+/* What is looked for is no less than this, of A's entries and of the rows' errors: no K so small could be proved. */
+#define FLOOR_A 1e-6
+#define FLOOR_ERROR 1e3
+
 void hop_pencil_scale(const hop_pencil *p)
 {
     for (size_t i = 0; i < p->n; i++)
@@ -134,7 +138,8 @@ bool hop_pencil_factor(const hop_pencil *p)
 
 double hop_pencil_bound(const hop_pencil *p, const hop_progress *progress)
 {
-    double largest = estimate(p, progress), above = 1.01;
+    double floor = FLOOR_A * p->most_A + FLOOR_ERROR * (double)p->n * p->error_A + 0x1p-1000;
+    double largest = hop_max(floor, estimate(p, progress)), above = 1.01;
     for (unsigned i = 0; i < TRIES && isfinite(largest) && !cancelled(progress); i++, above *= above)
         if (dominates(p, largest * above, 1) && (!p->both || dominates(p, largest * above, -1)))
             return largest * above;

@@ -29,16 +29,15 @@ static double moment(const hop_features *features, const monomial *a, const mono
     return hop_features_moment(features, index, n);
 }
 
-/* Of order 1: u_1 .. u_d; of order 2: 1 and all u_i u_j, i <= j. Where phi is 0 in every row, B's diagonal is too. */
-static size_t list(size_t d, unsigned order, monomial *phi)
+/* Of order 1: u_1 .. u_d; of order 2: 1 and all u_i u_j, i <= j; without the coordinates in which no row differs. */
+static void list(const size_t *differing, size_t kept, unsigned order, monomial *phi)
 {
     size_t n = 0;
     if (order == 2)
         phi[n++] = (monomial){.degree = 0};
-    for (size_t i = 0; i < d; i++)
-        for (size_t j = i; j < (order == 1 ? i + 1 : d); j++)
-            phi[n++] = (monomial){.index = {i, j}, .degree = order};
-    return n;
+    for (size_t i = 0; i < kept; i++)
+        for (size_t j = i; j < (order == 1 ? i + 1 : kept); j++)
+            phi[n++] = (monomial){.index = {differing[i], differing[j]}, .degree = order};
 }
 
 static size_t length(size_t d, unsigned order)
@@ -68,7 +67,10 @@ size_t hop_skew_bytes(size_t d, unsigned max_degree)
 
 static void bound(hop_features *features, unsigned order, const hop_geometry *keys, const hop_progress *progress)
 {
-    size_t d = features->index.d, n = length(d, order);
+    size_t d = features->index.d, differing[HOP_SKEW_1_DIMENSION_MAX];
+    size_t kept = hop_geometry_differing(keys, differing), n = length(kept, order);
+    if (kept == 0)
+        return;
     double *block = hop_array_new(block_bytes(n), 1, 1);
     if (!block)
         return;
@@ -79,7 +81,7 @@ static void bound(hop_features *features, unsigned order, const hop_geometry *ke
     p.root = block + 4 * n * n;
     p.work = p.root + n;
     double *out = features->skew + (order - 1) * d, most = 0;
-    list(d, order, phi);
+    list(differing, kept, order, phi);
     for (size_t i = 0; i < n; i++)
         for (size_t j = i; j < n; j++)
             p.B[i * n + j] = moment(features, &phi[i], &phi[j], 0, false);
@@ -90,6 +92,10 @@ static void bound(hop_features *features, unsigned order, const hop_geometry *ke
     p.error_B = 2 * build;
     bool there = hop_pencil_factor(&p);
     for (size_t l = 0; l < d && there; l++) {
+        if (!(keys->extent[l] > 0)) {
+            out[l] = 0; /* as every u_l is */
+            continue;
+        }
         for (size_t i = 0; i < n; i++)
             for (size_t j = i; j < n; j++)
                 p.A[i * n + j] = moment(features, &phi[i], &phi[j], l, true);

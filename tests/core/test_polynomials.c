@@ -353,7 +353,7 @@ START_TEST(fourth_moments_stay_below_their_factor)
             hop_features *features;
             ck_assert(hop_model_new(&source, NULL, &model, NULL) == HOP_OK);
             ck_assert(hop_features_build(model, 3, NULL, NULL, &features, NULL) == HOP_OK);
-            double K = hop_fourth_factor(features, NULL), seen = largest_ratio(&rng, rows, ROWS, d);
+            double K = hop_fourth_factor(features, &model->key, NULL), seen = largest_ratio(&rng, rows, ROWS, d);
             ck_assert_msg(K >= seen * (1 - 1e-5), "d=%zu: K=%g, seen %g", d, K, seen);
             ck_assert_msg(K <= (heavy ? 60 : 2.5), "d=%zu: K=%g is no use, seen %g", d, K, seen);
             if (d == 1)
@@ -436,6 +436,46 @@ START_TEST(no_query_sees_more_than_the_skewness)
 }
 END_TEST
 
+/*
+ * A column in which all rows agree is in no exponent, and a set that is its own mirror image leans nowhere: both have
+ * their numbers, and those of the mirrored set are small.
+ */
+START_TEST(constant_columns_and_mirrored_sets_have_their_numbers)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 9);
+    for (unsigned kind = 1; kind <= 3; kind++) {
+        enum { D = 5, CONSTANT = 2 };
+        bool constant = kind & 1, mirrored = kind & 2;
+        static float rows[ROWS * D];
+        for (size_t mu = 0; mu < ROWS; mu++)
+            for (size_t l = 0; l < D; l++) {
+                float *at = rows + mu * D + l;
+                *at = mirrored && mu % 2 ? -at[-D] : (float)test_rng_normal(&rng);
+            }
+        for (size_t mu = 0; mu < ROWS && constant; mu++)
+            rows[mu * D + CONSTANT] = mirrored ? 0 : 0.7f;
+        hop_source source = {.M = ROWS, .d = D, .memories = rows};
+        hop_model *model;
+        hop_features *features;
+        ck_assert(hop_model_new(&source, NULL, &model, NULL) == HOP_OK);
+        ck_assert(hop_features_build(model, 4, NULL, NULL, &features, NULL) == HOP_OK);
+        ck_assert_double_le(features->fourth, 2.5);
+        if (mirrored) /* their mean is 0 */
+            ck_assert_double_ge(features->fourth, largest_ratio(&rng, rows, ROWS, D) * (1 - 1e-5));
+        check_skew(model, features, &rng);
+        for (size_t l = 0; l < D; l++)
+            for (unsigned k = 0; k < 2; k++) {
+                double skew = features->skew[k * D + l];
+                ck_assert_msg(skew <= (mirrored ? 1e-5 : 1.18), "kind %u, l=%zu: skew_%u=%g", kind, l, 2 * k + 1, skew);
+                ck_assert(!constant || l != CONSTANT || skew == 0);
+            }
+        hop_features_free(features);
+        hop_model_free(model);
+    }
+}
+END_TEST
+
 /* What the proof of K takes from the factorisation: its backward error, and that it refuses what is not definite. */
 START_TEST(a_factorisation_is_of_the_matrix_it_was_given)
 {
@@ -499,7 +539,7 @@ START_TEST(many_coordinates_have_a_factor)
         ck_assert_double_le(fourth, features->fourth * 3 * second * second);
     }
     hop_progress progress = {.cancel = true};
-    ck_assert(isinf(hop_fourth_factor(features, &progress)));
+    ck_assert(isinf(hop_fourth_factor(features, &model->key, &progress)));
     hop_features_free(features);
     hop_model_free(model);
     free(rows);
@@ -518,7 +558,7 @@ START_TEST(no_factor_where_nothing_is_known)
     for (unsigned g = 2; g <= 3; g++) {
         hop_features *features;
         ck_assert(hop_features_build(model, g, NULL, NULL, &features, NULL) == HOP_OK);
-        ck_assert(isinf(hop_fourth_factor(features, NULL)));
+        ck_assert(isinf(hop_fourth_factor(features, &model->key, NULL)));
         hop_features_free(features);
     }
     hop_model_free(model);
@@ -609,6 +649,7 @@ static Suite *make(void)
     tcase = tcase_create("sets");
     tcase_add_test(tcase, fourth_moments_stay_below_their_factor);
     tcase_add_test(tcase, no_query_sees_more_than_the_skewness);
+    tcase_add_test(tcase, constant_columns_and_mirrored_sets_have_their_numbers);
     tcase_add_test(tcase, a_factorisation_is_of_the_matrix_it_was_given);
     tcase_add_test(tcase, many_coordinates_have_a_factor);
     tcase_add_test(tcase, no_factor_where_nothing_is_known);
