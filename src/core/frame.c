@@ -2,6 +2,7 @@
  * frame.c - a call's workspace, and one step for a set of rows (frame.h).
  */
 #include <math.h>
+#include <string.h>
 
 #include "core/checked.h"
 #include "core/kernels.h"
@@ -23,6 +24,7 @@ static size_t lay_out(const hop_model *model, const hop_features *features, size
     size_t al_rows = hop_carve(&used, chunk, sizeof(hop_al_row));
     size_t queries = hop_carve(&used, batch, sizeof(hop_query *));
     size_t sums = hop_carve(&used, batch, sizeof(hop_dense_sums));
+    size_t kept = hop_carve(&used, model->p, sizeof(float));
     size_t dense = hop_carve(&used, hop_dense_workspace_bytes(model), 1);
     size_t al = hop_carve(&used, features ? hop_al_workspace_bytes(model, features) : 0, 1);
     if (out) {
@@ -35,6 +37,7 @@ static size_t lay_out(const hop_model *model, const hop_features *features, size
         out->al_rows = (hop_al_row *)(block + al_rows);
         out->batch = (const hop_query **)(block + queries);
         out->sums = (hop_dense_sums *)(block + sums);
+        out->kept = (float *)(block + kept);
         out->dense_workspace = block + dense;
         out->al_workspace = block + al;
     }
@@ -237,10 +240,15 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     return pending;
 }
 
+/* Of this answer and an earlier one, neither of which meets, the one with the smaller bound stays. */
 static void finish_dense(const hop_frame *frame, hop_row *row, const hop_dense_sums *sums, bool f64)
 {
     hop_error_terms terms;
     double log_error;
+    hop_row before = *row;
+    size_t z_bytes = row->z && isfinite(before.bound) ? frame->model->p * sizeof(float) : 0;
+    if (z_bytes)
+        memcpy(frame->kept, row->z, z_bytes);
     hop_dense_terms(frame->model, &row->query, f64, sums, &terms, &log_error);
     row->degree = 0;
     if (isfinite(log_error)) {
@@ -252,6 +260,13 @@ static void finish_dense(const hop_frame *frame, hop_row *row, const hop_dense_s
     judge(frame, row,
           row->z ? hop_certificate_answer(&frame->model->value, sums->numerator, sums->denominator, &terms, row->z)
                  : 0);
+    if (row->met || !(before.bound < row->bound))
+        return;
+    *row = before;
+    if (row->degree > 0)
+        row->fallback = HOP_FALLBACK_NONE;
+    if (z_bytes)
+        memcpy(row->z, frame->kept, z_bytes);
 }
 
 /* One precision, one kind of shift: the rows of `list` that still want it, in batches. */
@@ -347,8 +362,10 @@ void hop_frame_answer(hop_frame *frame, size_t n)
 {
     const hop_request *request = frame->request;
     bool scores = request->want & HOP_WANT_SCORES && !frame->energy_only;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         frame->rows[frame->active[i]].fallback = HOP_FALLBACK_NONE;
+        frame->rows[frame->active[i]].bound = (double)INFINITY;
+    }
 
     if (request->mode == HOP_DENSE) {
         answer_dense(frame, frame->active, n);

@@ -34,6 +34,7 @@ typedef struct hop_frame {
     hop_al_row *al_rows;      /* chunk */
     const hop_query **batch;  /* of the dense pass */
     hop_dense_sums *sums;
+    float *kept; /* p: an earlier answer of the row at hand */
     void *al_workspace, *dense_workspace;
 } hop_frame;
 

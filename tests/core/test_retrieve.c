@@ -310,6 +310,38 @@ START_TEST(a_huge_query_picks_the_largest_score)
 }
 END_TEST
 
+/*
+ * Values near 1: what an f32 can hold is the larger part of every bound, and max_error is below that. A degree is tried
+ * before it is known, and dense, whose sums over so many memories round more, must not take its place.
+ */
+START_TEST(the_smallest_bound_stays_where_none_meets)
+{
+    enum { M = 9000, d = 2, L = 8 };
+    test_fill_normal(test_data.memories, M * d, 0x1p-10, 0, 30);
+    for (size_t i = 0; i < M * d; i++)
+        test_data.memories[i] += 1;
+    test_engine engine;
+    test_start(&engine, M, d, 0, 3, L);
+    float x[L * d];
+    test_fill_normal(x, L * d, 1, 0, 31);
+    hop_request request = test_best_effort(0.01, HOP_DENSE, 1e-9);
+    test_must_retrieve(&engine, &request, L, x);
+    double bound[L];
+    memcpy(bound, engine.answer.error_bound, sizeof bound);
+    request.mode = HOP_AUTO;
+    test_must_retrieve(&engine, &request, L, x);
+    test_must_hold(&engine, &request, L, x);
+    size_t smaller = 0;
+    for (size_t q = 0; q < L; q++) {
+        double best = engine.answer.error_bound[q];
+        ck_assert_msg(best <= bound[q], "%a above dense's %a", best, bound[q]);
+        smaller += best > request.max_error && best < bound[q];
+    }
+    ck_assert_uint_gt(smaller, 0);
+    test_engine_fini(&engine);
+}
+END_TEST
+
 /* No degree has a bound: the mean of the values, and how far the truth can be from it. */
 START_TEST(a_hopeless_row_gets_the_mean_and_its_range)
 {
@@ -348,6 +380,7 @@ static Suite *make(void)
     tcase_add_test(hard, rows_that_share_a_pass_get_their_own_answers);
     tcase_add_test(hard, tiny_and_subnormal_numbers_keep_their_accuracy);
     tcase_add_test(hard, a_huge_query_picks_the_largest_score);
+    tcase_add_test(hard, the_smallest_bound_stays_where_none_meets);
     tcase_add_test(hard, a_hopeless_row_gets_the_mean_and_its_range);
     suite_add_tcase(suite, hard);
     return suite;
