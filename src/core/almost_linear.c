@@ -17,6 +17,9 @@
 /* f32 where its rounding takes no more of max_error than this. */
 #define F32_SHARE 0.125
 
+/* Monomials of a degree, from which on it is worth while to spare their way to the second cache and back. */
+enum { CREST_WORTH = 512 };
+
 /* As many rows as this, or fewer, of a form's lanes go one by one. */
 #define ONE_BY_ONE 0.3
 
@@ -236,7 +239,7 @@ static void measure(hop_al_group *s)
  */
 static void last_try(hop_al_group *s)
 {
-    for (unsigned g = 1; g <= s->e.highest; g++) {
+    for (unsigned g = 1; g <= s->e.highest || g < s->e.top; g++) {
         bool any = false;
         for (size_t q = 0; q < s->n; q++) {
             hop_al_lane *at = &s->lanes[q];
@@ -257,15 +260,33 @@ static void last_try(hop_al_group *s)
     }
 }
 
+/* From degree g - 1, which did not do for all, to degree g. */
+static void climb(hop_al_group *s, unsigned g)
+{
+    bool all = false;
+    while (s->e.highest + 1 < g) /* the degree below was a crest */
+        hop_evaluation_extend(&s->e);
+    if (s->e.highest == g)
+        return;
+    if (g % 2 && hop_evaluation_crests(&s->e) && hop_multiindex_count(s->e.index, g) >= CREST_WORTH) {
+        memset(s->e.D[g], 0, sizeof s->e.D[g]);
+        hop_al_choose(s, g, &all);
+    }
+    if (all)
+        hop_al_crest(s, g);
+    else
+        hop_evaluation_extend(&s->e);
+}
+
 static void run(hop_al_group *s, hop_al_row *const *rows, size_t n)
 {
     unsigned g_max = s->e.features->g_max;
     start(s, rows, n);
     hop_evaluation_extend(&s->e);
     for (unsigned g = 1; any_open(s, g); g++) {
-        if (g % 2) {
+        if (g % 2 && s->e.top != g + 1) {
             /* T wants D_{g+1}: from the top degree, where it is likely to be wanted for the answer too */
-            bool likely = hop_al_choose(s, g);
+            bool all, likely = hop_al_choose(s, g, &all);
             if (likely || g == g_max)
                 hop_al_top(s, g);
             else
@@ -277,8 +298,8 @@ static void run(hop_al_group *s, hop_al_row *const *rows, size_t n)
             measure(s);
         if (g == g_max)
             break;
-        if (s->e.highest == g && any_open(s, g + 1))
-            hop_evaluation_extend(&s->e);
+        if (any_open(s, g + 1))
+            climb(s, g + 1);
     }
     last_try(s);
 }

@@ -38,8 +38,8 @@ size_t hop_evaluation_bytes(const hop_model *model, const hop_features *features
     size_t all = index->start[features->g_max + 1] * HOP_LANE_BYTES;
     size_t pads = (features->g_max + 2u) * (HOP_SWEEP_PAD * sizeof(double) + HOP_LANE_BYTES);
     size_t products = features->A ? model->p : 0;
-    size_t sums = (2 * index->d + widest_row(model) + products) * HOP_LANES * sizeof(double);
-    return 2 * (all + pads) + (2 * index->d + 2) * HOP_LANE_BYTES + HOP_SWEEP_PAD * sizeof(double) + sums;
+    size_t sums = (3 * index->d + widest_row(model) + products) * HOP_LANES * sizeof(double);
+    return 2 * (all + pads) + (2 * index->d + 3) * HOP_LANE_BYTES + HOP_SWEEP_PAD * sizeof(double) + sums;
 }
 
 size_t hop_evaluation_lanes(const hop_features *features, hop_form form)
@@ -61,11 +61,13 @@ void hop_evaluation_init(hop_evaluation *e, const hop_model *model, const hop_fe
     e->lanes = sweeps->lanes;
     e->gradient = workspace;
     e->numerator = e->gradient + index->d * HOP_LANES;
-    e->rows = e->numerator + index->d * HOP_LANES;
+    e->crest = e->numerator + index->d * HOP_LANES;
+    e->rows = e->crest + index->d * HOP_LANES;
     e->products = e->rows + widest_row(model) * HOP_LANES;
     e->scratch = (char *)(e->products + (features->A ? model->p : 0) * HOP_LANES);
     e->weight = e->scratch + index->d * HOP_LANE_BYTES;
-    e->xi = e->weight + HOP_LANE_BYTES;
+    e->lower = e->weight + HOP_LANE_BYTES;
+    e->xi = e->lower + HOP_LANE_BYTES;
     e->monomials = e->xi + hop_round_up(degree_bytes(index->d, sweeps), HOP_LANE_BYTES);
     e->at[0] = 0;
     for (unsigned k = 0; k <= features->g_max; k++)
@@ -107,6 +109,7 @@ void hop_evaluation_start(hop_evaluation *e, const hop_query *const *queries, si
         memset(e->monomials + e->sweeps->real_bytes, 0, HOP_SWEEP_PAD * e->sweeps->real_bytes);
     e->highest = 0;
     e->top = 0;
+    e->crested = false;
 }
 
 void hop_evaluation_extend(hop_evaluation *e)
@@ -124,16 +127,27 @@ void hop_evaluation_extend(hop_evaluation *e)
 }
 
 /* The weights of degree k's own coefficients next to the top's: c_{k-1} / c_g. */
-static void weigh(hop_evaluation *e, unsigned g, unsigned k, const double *const *c)
+static void weigh(hop_evaluation *e, unsigned g, unsigned k, const double *const *c, char *weight)
 {
     for (size_t q = 0; q < e->lanes; q++)
-        put(e, e->weight, q, c && c[q] ? c[q][k - 1] / c[q][g] : 1);
+        put(e, weight, q, c && c[q] ? c[q][k - 1] / c[q][g] : 1);
+}
+
+/* D_{g+1} from its gradient. */
+static void sum_top(hop_evaluation *e, unsigned g)
+{
+    size_t lanes = e->lanes;
+    memset(e->D[g + 1], 0, sizeof e->D[g + 1]);
+    for (size_t i = 0; i < e->index->d; i++)
+        for (size_t q = 0; q < lanes; q++)
+            e->D[g + 1][q] += get(e, e->xi, i * lanes + q) * e->gradient[i * lanes + q];
+    e->top = g + 1;
 }
 
 void hop_evaluation_top(hop_evaluation *e, unsigned g, const double *const *c)
 {
     size_t d = e->index->d, lanes = e->lanes;
-    weigh(e, g, g, c);
+    weigh(e, g, g, c, e->weight);
     memset(e->gradient, 0, d * lanes * sizeof *e->gradient);
     hop_sweep sweep = {.degree = hop_multiindex_degree(e->index, g + 1),
                        .xi = e->xi,
@@ -145,18 +159,49 @@ void hop_evaluation_top(hop_evaluation *e, unsigned g, const double *const *c)
                        .sums = e->gradient,
                        .scratch = e->scratch};
     e->sweeps->top(&sweep);
-    memset(e->D[g + 1], 0, sizeof e->D[g + 1]);
-    for (size_t i = 0; i < d; i++)
-        for (size_t q = 0; q < lanes; q++)
-            e->D[g + 1][q] += get(e, e->xi, i * lanes + q) * e->gradient[i * lanes + q];
-    e->top = g + 1;
+    sum_top(e, g);
+    e->crested = false;
+}
+
+bool hop_evaluation_crests(const hop_evaluation *e)
+{
+    return e->sweeps->crest && !e->features->A;
+}
+
+void hop_evaluation_crest(hop_evaluation *e, unsigned g, const double *const *c)
+{
+    size_t n = e->index->d * e->lanes;
+    weigh(e, g, g, c, e->weight);
+    weigh(e, g, g - 1, c, e->lower);
+    memset(e->gradient, 0, n * sizeof *e->gradient);
+    memset(e->crest, 0, n * sizeof *e->crest);
+    memset(e->D[g], 0, sizeof e->D[g]);
+    hop_crest crest = {.degree = hop_multiindex_degree(e->index, g),
+                       .upper_lead = hop_multiindex_degree(e->index, g + 1).lead,
+                       .xi = e->xi,
+                       .m = e->monomials + e->at[g - 1],
+                       .a = coefficients(e, g),
+                       .above = coefficients(e, g + 1),
+                       .self = coefficients(e, g - 1),
+                       .weight = e->weight,
+                       .lower_weight = e->lower,
+                       .out = e->adjoint + e->at[g - 1],
+                       .D = e->D[g],
+                       .top = e->gradient,
+                       .sums = e->crest,
+                       .scratch = e->scratch};
+    e->sweeps->crest(&crest);
+    sum_top(e, g);
+    for (size_t i = 0; i < n; i++)
+        e->gradient[i] += e->crest[i];
+    e->crested = true;
 }
 
 static void reverse(hop_evaluation *e, unsigned g, const double *const *c)
 {
     memcpy(e->numerator, e->gradient, e->index->d * e->lanes * sizeof *e->numerator);
-    for (unsigned k = g; k >= 2; k--) {
-        weigh(e, g, k - 1, c);
+    for (unsigned k = e->crested ? g - 1 : g; k >= 2; k--) {
+        weigh(e, g, k - 1, c, e->weight);
         hop_sweep sweep = {.degree = hop_multiindex_degree(e->index, k),
                            .xi = e->xi,
                            .m = e->monomials + e->at[k - 1],

@@ -30,14 +30,16 @@ typedef struct hop_evaluation {
     size_t lanes;
     size_t at[HOP_DEGREE_MAX + 2];       /* where degree k's monomials, and adjoints, start */
     const hop_query *queries[HOP_LANES]; /* NULL: an idle lane */
-    char *xi, *weight, *scratch;         /* [d], [1], [d] */
+    char *xi, *weight, *lower, *scratch; /* [d], [1], [1], [d] */
     char *monomials, *adjoint;           /* [degrees 0..g_max] each */
     double *gradient, *numerator;        /* [d] each: of D_top; of all */
+    double *crest;                       /* [d]: what hop_evaluation_crest() adds to the gradient */
     double *rows;                        /* lanes x p */
     double *products;                    /* p x lanes, where there is an A */
     double D[HOP_DEGREE_MAX + 2][HOP_LANES];
     unsigned highest; /* monomials are there up to this degree */
     unsigned top;     /* gradient and adjoints of this degree are there; 0: none */
+    bool crested;     /* of the degree below that the adjoints are not; the gradient has their part */
 } hop_evaluation;
 
 /* 0: the sizes overflow. Good for every form. */
@@ -63,8 +65,16 @@ void hop_evaluation_extend(hop_evaluation *e);
 void hop_evaluation_top(hop_evaluation *e, unsigned g, const double *const *c);
 
 /*
+ * hop_evaluation_extend() and hop_evaluation_top() of degree g = highest + 1 >= 2 at once, without the monomials of
+ * degree g: highest stays. They and their adjoints are most of what the two write and read, more than the nearest cache
+ * holds. Only where hop_evaluation_crests().
+ */
+bool hop_evaluation_crests(const hop_evaluation *e);
+void hop_evaluation_crest(hop_evaluation *e, unsigned g, const double *const *c);
+
+/*
  * The numerators of every lane for the coefficients c: lanes x p, row-major, valid until the next call. Where values
- * are the keys hop_evaluation_top(e, g, c) must have been the last of its kind.
+ * are the keys hop_evaluation_top(e, g, c) or hop_evaluation_crest(e, g, c) must have been the last of its kind.
  */
 const double *hop_evaluation_numerators(hop_evaluation *e, unsigned g, const double *const *c);
 

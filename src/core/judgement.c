@@ -158,10 +158,10 @@ static double gauss_of(const sight *seen, unsigned g, double *c)
     return E;
 }
 
-/* Choose each open lane's polynomial at degree g by what is expected of it; whether any is worth the top degree. */
-bool hop_al_choose(hop_al_group *s, unsigned g)
+bool hop_al_choose(hop_al_group *s, unsigned g, bool *all)
 {
     bool any = false;
+    *all = true;
     for (size_t q = 0; q < s->n; q++) {
         hop_al_lane *at = &s->lanes[q];
         s->c[q] = NULL;
@@ -181,15 +181,16 @@ bool hop_al_choose(hop_al_group *s, unsigned g)
                 s->c[q] = at->gauss;
             }
         }
-        any = any || best <= HOPE_MARGIN * at->allowed;
+        bool likely = best <= HOPE_MARGIN * at->allowed;
+        any = any || likely;
+        *all = *all && likely;
     }
     return any;
 }
 
 /* A lane's own coefficients are kept as they are now: that the same ones come out again is not for granted. */
-void hop_al_top(hop_al_group *s, unsigned g)
+static void keep_top(hop_al_group *s, unsigned g)
 {
-    hop_evaluation_top(&s->e, g, s->c);
     memcpy(s->top_c, s->c, sizeof s->c);
     for (size_t q = 0; q < s->n; q++) {
         if (s->c[q] != s->lanes[q].gauss)
@@ -197,6 +198,22 @@ void hop_al_top(hop_al_group *s, unsigned g)
         memcpy(s->top_gauss[q], s->c[q], (g + 1) * sizeof(double));
         s->top_c[q] = s->top_gauss[q];
     }
+}
+
+void hop_al_top(hop_al_group *s, unsigned g)
+{
+    while (s->e.highest < g) /* after a crest for other polynomials */
+        hop_evaluation_extend(&s->e);
+    hop_evaluation_top(&s->e, g, s->c);
+    keep_top(s, g);
+}
+
+void hop_al_crest(hop_al_group *s, unsigned g)
+{
+    hop_evaluation_crest(&s->e, g, s->c);
+    keep_top(s, g);
+    for (size_t q = 0; q < s->n; q++)
+        s->lanes[q].degree = 0; /* what it was considered by was a guess of D_g */
 }
 
 /* Whether the top degree was evaluated for these coefficients of lane q. */

@@ -64,11 +64,18 @@ void hop_al_consider(hop_al_group *s, unsigned g, size_t q);
 /* Whether G is worth its time for a row that the other certificates leave at ratio. */
 bool hop_al_worth_gauss(const hop_al_group *s, unsigned g, const hop_al_lane *at, double ratio);
 
-/* Choose each open lane's polynomial at degree g by what is expected of it; whether any is worth the top degree. */
-bool hop_al_choose(hop_al_group *s, unsigned g);
+/*
+ * Choose each open lane's polynomial at odd degree g by what is expected of it. Returns whether any is worth the top
+ * degree; *all: every one is.
+ */
+bool hop_al_choose(hop_al_group *s, unsigned g, bool *all);
 
-/* hop_evaluation_top() for the polynomials s->c, which are kept; whether that was done for these coefficients. */
+/*
+ * hop_evaluation_top() for the polynomials s->c, which are kept, or hop_evaluation_crest(); whether that was done for
+ * these coefficients.
+ */
 void hop_al_top(hop_al_group *s, unsigned g);
+void hop_al_crest(hop_al_group *s, unsigned g);
 bool hop_al_is_top(const hop_al_group *s, unsigned g, size_t q, const double *c);
 
 /*

@@ -127,6 +127,28 @@ typedef struct hop_sweep {
 } hop_sweep;
 
 /*
+ * Degree g >= 2 and the one above at once, where nobody wants the monomials of degree g for themselves: neither they nor
+ * their adjoints are ever written. With b over the cofactors of degree g-1, i over the variables up to b's block,
+ * c = lead[i] + b of degree g, j <= i (c's block) and at = upper's lead[j] + c of degree g+1
+ *
+ *     m_c   = xi[i] m[b]                                     D[0]   += a[c] m_c             as extend
+ *     adj_c = weight a[c] + sum_j xi[j] above[at]            top[j] += above[at] m_c        as top
+ *     out[b] = lower_weight self[b] + sum_i xi[i] adj_c      sums[i] += adj_c m[b]          as reverse
+ *
+ * with the roundings of those three.
+ */
+typedef struct hop_crest {
+    hop_degree degree;        /* g over g-1 */
+    const size_t *upper_lead; /* d: of g+1 over g */
+    const void *xi, *m;
+    const void *a, *above, *self; /* coefficients of degrees g, g+1, g-1 */
+    const void *weight, *lower_weight;
+    void *out;
+    double *D, *top, *sums; /* lanes; [d] each */
+    void *scratch;          /* [d] */
+} hop_crest;
+
+/*
  * A run of n <= HOP_PRODUCT_RUN monomials times rows of A, plain reals `stride` apart:
  *
  *     sums[j * lanes + q] += sum_b m[b * lanes + q] a[b * stride + j]       b < n, j < columns
@@ -145,6 +167,7 @@ typedef struct hop_sweeps {
     void (*extend)(const hop_sweep *sweep);
     void (*top)(const hop_sweep *sweep);
     void (*reverse)(const hop_sweep *sweep);
+    void (*crest)(const hop_crest *crest); /* NULL: the three above do as well */
     void (*product)(const hop_product *product);
     /* out[b] = weight m[b], b < n; arrays and pads as above, but out lies anywhere. */
     void (*weigh)(size_t n, const void *weight, const void *m, void *out);

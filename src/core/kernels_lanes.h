@@ -7,6 +7,9 @@
  * variable, kept in a register, and the adjoint of its cofactor. Runs are short enough that monomials and adjoints stay
  * in the first cache while all variables pass over them, and that sums leave for f64 within HOP_SWEEP_DEPTH roundings.
  *
+ * A crest takes a run of cofactors through the degree above and that above it: what lies between them never leaves the
+ * first cache, or the registers where there are few variables.
+ *
  * Side by side the cofactors of one block are taken together, which go with the same variables. Alone they are taken a
  * vector at a time wherever blocks begin, the first vector of a variable without the lanes that it does not reach.
  */
@@ -17,8 +20,8 @@ _Static_assert((int)SWEEP_RUN + 3 + 2 + 4 <= (int)HOP_SWEEP_DEPTH, "a run and it
 #define SWEEPS_LANES(type, real)                                                                                       \
     {                                                                                                                  \
         .lanes = sizeof(vec_##type) / sizeof(real), .real_bytes = sizeof(real), .extend = lanes_extend_##type,         \
-        .top = lanes_top_##type, .reverse = lanes_reverse_##type, .product = lanes_product_##type,                     \
-        .weigh = lanes_weigh_##type                                                                                    \
+        .top = lanes_top_##type, .reverse = lanes_reverse_##type, .crest = lanes_crest_##type,                         \
+        .product = lanes_product_##type, .weigh = lanes_weigh_##type                                                   \
     }
 #define SWEEPS_ONE(type, real)                                                                                         \
     {                                                                                                                  \
@@ -182,6 +185,147 @@ static void SIMD_NAME(lanes_top)(const hop_sweep *s)
 static void SIMD_NAME(lanes_reverse)(const hop_sweep *s)
 {
     SIMD_NAME(lanes_adjoin)(false, s);
+}
+
+/* Cofactors from..to-1, all of which go with variable count - 1 and those before it, in one go. */
+SIMD_INLINE void SIMD_NAME(crest_pass)(size_t count, const hop_crest *s, size_t from, size_t to)
+{
+    enum { W = SIMD_WIDTH };
+    const size_t n = to - from, at = s->degree.lead[count - 1] + from;
+    const SIMD_REAL *m = (const SIMD_REAL *)s->m + from * W, *a = (const SIMD_REAL *)s->a + at;
+    const SIMD_REAL *self = (const SIMD_REAL *)s->self + from, *row[SIMD_TERMS];
+    SIMD_REAL *out = (SIMD_REAL *)s->out + from * W;
+    SIMD_NAME(vec) x[SIMD_TERMS], top[SIMD_TERMS], D = SIMD_NAME(zero)(), sum = SIMD_NAME(zero)();
+    SIMD_NAME(vec) weight = SIMD_NAME(load)(s->weight), lower = SIMD_NAME(load)(s->lower_weight);
+    SIMD_UNROLL
+    for (size_t j = 0; j < count; j++) {
+        row[j] = (const SIMD_REAL *)s->above + s->upper_lead[j] + at;
+        x[j] = SIMD_NAME(load)((const SIMD_REAL *)s->xi + j * W);
+        top[j] = SIMD_NAME(zero)();
+    }
+    for (size_t b = 0; b < n; b++) {
+        SIMD_NAME(vec) factor = SIMD_NAME(load)(m + b * W), own = SIMD_NAME(splat)(a + b), before;
+        SIMD_NAME(vec) monomial = x[count - 1] * factor, adjoint = weight * own;
+        D = SIMD_NAME(fma)(own, monomial, D);
+        SIMD_UNROLL
+        for (size_t j = 0; j < count; j++) {
+            SIMD_NAME(vec) v = SIMD_NAME(splat)(row[j] + b);
+            SIMD_IN_REGISTER(v);
+            top[j] = SIMD_NAME(fma)(v, monomial, top[j]);
+            adjoint = SIMD_NAME(fma)(v, x[j], adjoint);
+        }
+        if (count == 1)
+            before = lower * SIMD_NAME(splat)(self + b);
+        else
+            before = SIMD_NAME(load)(out + b * W);
+        SIMD_NAME(store)(out + b * W, SIMD_NAME(fma)(adjoint, x[count - 1], before));
+        sum = SIMD_NAME(fma)(adjoint, factor, sum);
+    }
+    SIMD_NAME(sweep_add)(D, s->D);
+    SIMD_NAME(sweep_add)(sum, s->sums + (count - 1) * W);
+    SIMD_UNROLL
+    for (size_t j = 0; j < count; j++)
+        SIMD_NAME(sweep_add)(top[j], s->top + j * W);
+}
+
+/* The same for more variables than registers hold: each step on its own, between them the nearest cache. i > 0. */
+SIMD_INLINE void SIMD_NAME(crest_steps)(const hop_crest *s, size_t i, size_t from, size_t to)
+{
+    enum { CHAINS = 4, W = SIMD_WIDTH };
+    SIMD_REAL monomial[SWEEP_RUN * SIMD_WIDTH] __attribute__((aligned(64)));
+    SIMD_REAL adjoint[SWEEP_RUN * SIMD_WIDTH] __attribute__((aligned(64)));
+    const size_t n = to - from, at = s->degree.lead[i] + from;
+    const SIMD_REAL *m = (const SIMD_REAL *)s->m + from * W, *a = (const SIMD_REAL *)s->a + at;
+    SIMD_REAL *out = (SIMD_REAL *)s->out + from * W, *run = s->scratch;
+    SIMD_NAME(vec) x = SIMD_NAME(load)((const SIMD_REAL *)s->xi + i * W);
+    SIMD_NAME(vec) chain[CHAINS];
+    SIMD_NAME(clear)(CHAINS, chain);
+    for (size_t b = 0; b < n; b += CHAINS) {
+        SIMD_UNROLL
+        for (size_t c = 0; c < CHAINS; c++) {
+            if (b + c >= n)
+                break;
+            SIMD_NAME(vec) y = x * SIMD_NAME(load)(m + (b + c) * W);
+            SIMD_NAME(store)(monomial + (b + c) * W, y);
+            chain[c] = SIMD_NAME(fma)(SIMD_NAME(splat)(a + b + c), y, chain[c]);
+        }
+    }
+    SIMD_NAME(sweep_add)((chain[0] + chain[1]) + (chain[2] + chain[3]), s->D);
+
+    hop_sweep top = {.degree = {.d = s->degree.d, .lead = s->upper_lead},
+                     .xi = s->xi,
+                     .m = monomial,
+                     .a = (const SIMD_REAL *)s->above + at,
+                     .self = a,
+                     .weight = s->weight,
+                     .out = adjoint};
+    for (size_t j = 0; j <= i; j++)
+        SIMD_NAME(store)(run + j * W, SIMD_NAME(zero)());
+    for (size_t j = 0; j <= i; j += SIMD_TERMS) {
+        size_t count = i + 1 - j < SIMD_TERMS ? i + 1 - j : SIMD_TERMS;
+        if (j == 0)
+            SIMD_NAME(lanes_some)(count, true, true, &top, j, 0, n, run);
+        else
+            SIMD_NAME(lanes_some)(count, true, false, &top, j, 0, n, run);
+    }
+    SIMD_NAME(widen_add)(run, (i + 1) * W, s->top);
+
+    SIMD_NAME(clear)(CHAINS, chain);
+    for (size_t b = 0; b < n; b += CHAINS) {
+        SIMD_UNROLL
+        for (size_t c = 0; c < CHAINS; c++) {
+            if (b + c >= n)
+                break;
+            SIMD_NAME(vec) v = SIMD_NAME(load)(adjoint + (b + c) * W);
+            SIMD_NAME(store)(out + (b + c) * W, SIMD_NAME(fma)(v, x, SIMD_NAME(load)(out + (b + c) * W)));
+            chain[c] = SIMD_NAME(fma)(v, SIMD_NAME(load)(m + (b + c) * W), chain[c]);
+        }
+    }
+    SIMD_NAME(sweep_add)((chain[0] + chain[1]) + (chain[2] + chain[3]), s->sums + i * W);
+}
+
+static void SIMD_NAME(crest_run)(const hop_crest *s, size_t i, size_t from, size_t to)
+{
+    switch (i) {
+    case 0:
+        SIMD_NAME(crest_pass)(1, s, from, to);
+        break;
+    case 1:
+        SIMD_NAME(crest_pass)(2, s, from, to);
+        break;
+    case 2:
+        SIMD_NAME(crest_pass)(3, s, from, to);
+        break;
+#if SIMD_TERMS == 8
+    case 3:
+        SIMD_NAME(crest_pass)(4, s, from, to);
+        break;
+    case 4:
+        SIMD_NAME(crest_pass)(5, s, from, to);
+        break;
+    case 5:
+        SIMD_NAME(crest_pass)(6, s, from, to);
+        break;
+    case 6:
+        SIMD_NAME(crest_pass)(7, s, from, to);
+        break;
+    case 7:
+        SIMD_NAME(crest_pass)(8, s, from, to);
+        break;
+#endif
+    default:
+        SIMD_NAME(crest_steps)(s, i, from, to);
+    }
+}
+
+static void SIMD_NAME(lanes_crest)(const hop_crest *s)
+{
+    const size_t *offset = s->degree.offset, d = s->degree.d, end = offset[d];
+    for (size_t from = 0; from < end; from += SWEEP_RUN) {
+        size_t to = end - from < SWEEP_RUN ? end : from + SWEEP_RUN;
+        for (size_t i = 0; i < d && offset[i] < to; i++)
+            SIMD_NAME(crest_run)(s, i, offset[i] > from ? offset[i] : from, to);
+    }
 }
 
 /* ---- a single query ------------------------------------------------------------------------------------------- */

@@ -531,6 +531,111 @@ static void sweep_case(const sweep_form *form, const hop_multiindex *index, unsi
     check_behind(form, index->d, cofactors);
 }
 
+enum { CREST_CELLS = 2380 + HOP_SWEEP_PAD }; /* C(14 + 3, 4) */
+
+/* What a crest adds up for lane q, exactly, and of what size: D, the top's sums and its own, adjoints. */
+typedef struct crest_sums {
+    long double D, D_size, top[SWEEP_D], top_size[SWEEP_D], sum[SWEEP_D], sum_size[SWEEP_D];
+    long double out[SWEEP_CELLS], out_size[SWEEP_CELLS];
+} crest_sums;
+
+static void crest_exactly(const sweep_form *form, const hop_crest *crest, size_t q, crest_sums *to)
+{
+    const struct sweep_arrays *s = &sweep_arrays;
+    size_t lanes = form->sweeps->lanes, d = crest->degree.d, end = crest->degree.offset[d];
+    memset(to, 0, sizeof *to);
+    for (size_t b = 0; b < end; b++) {
+        long double m = (long double)real_at(form, s->m, b * lanes + q);
+        to->out[b] = (long double)real_at(form, crest->lower_weight, q) * (long double)real_at(form, s->self, b);
+        to->out_size[b] = fabsl(to->out[b]);
+        for (size_t i = 0; i < d && crest->degree.offset[i] <= b; i++) {
+            size_t c = crest->degree.lead[i] + b;
+            long double x = (long double)real_at(form, s->xi, i * lanes + q), own = (long double)real_at(form, s->a, c);
+            long double adjoint = (long double)real_at(form, s->weight, q) * own, size = fabsl(adjoint);
+            to->D += own * x * m;
+            to->D_size += fabsl(own * x * m);
+            for (size_t j = 0; j <= i; j++) {
+                long double above = (long double)real_at(form, crest->above, crest->upper_lead[j] + c);
+                long double term = (long double)real_at(form, s->xi, j * lanes + q) * above;
+                adjoint += term;
+                size += fabsl(term);
+                to->top[j] += above * x * m;
+                to->top_size[j] += fabsl(above * x * m);
+            }
+            to->sum[i] += adjoint * m;
+            to->sum_size[i] += size * fabsl(m);
+            to->out[b] += adjoint * x;
+            to->out_size[b] += size * fabsl(x);
+        }
+    }
+}
+
+/* Degree k and the one above, against the loops of kernels.h. */
+static void crest_case(const sweep_form *form, const hop_multiindex *index, unsigned k, test_rng *rng)
+{
+    struct sweep_arrays *s = &sweep_arrays;
+    static _Alignas(64) double above[CREST_CELLS], lower[HOP_LANES], D[HOP_LANES], top[SWEEP_D * HOP_LANES];
+    static crest_sums exact;
+    size_t lanes = form->sweeps->lanes, d = index->d, cofactors = hop_multiindex_count(index, k - 1);
+    ck_assert_uint_le(hop_multiindex_count(index, k + 1), CREST_CELLS);
+    fill_sweep(form, rng, cofactors, hop_multiindex_count(index, k));
+    fill_reals(form, rng, CREST_CELLS, above);
+    fill_reals(form, rng, lanes, lower);
+    memset(D, 0, sizeof D);
+    memset(top, 0, sizeof top);
+    memset(s->sums, 0, sizeof s->sums);
+    hop_crest crest = {.degree = hop_multiindex_degree(index, k),
+                       .upper_lead = hop_multiindex_degree(index, k + 1).lead,
+                       .xi = s->xi,
+                       .m = s->m,
+                       .a = s->a,
+                       .above = above,
+                       .self = s->self,
+                       .weight = s->weight,
+                       .lower_weight = lower,
+                       .out = s->out,
+                       .D = D,
+                       .top = top,
+                       .sums = s->sums,
+                       .scratch = s->scratch};
+    form->sweeps->crest(&crest);
+    check_behind(form, d, cofactors);
+    for (size_t q = 0; q < lanes; q++) {
+        double n = HOP_SWEEP_DEPTH + 1, deep = (double)d + 3;
+        crest_exactly(form, &crest, q, &exact);
+        check_sweep_sum(form, "crest's D", d, n, D[q], exact.D, exact.D_size);
+        for (size_t i = 0; i < d; i++) {
+            check_sweep_sum(form, "crest's top", d, n, top[i * lanes + q], exact.top[i], exact.top_size[i]);
+            check_sweep_sum(form, "crest's sum", d, n + deep, s->sums[i * lanes + q], exact.sum[i], exact.sum_size[i]);
+        }
+        for (size_t b = 0; b < cofactors; b++)
+            check_sweep_sum(form, "crest", d, 2 * deep, real_at(form, s->out, b * lanes + q), exact.out[b],
+                            exact.out_size[b]);
+    }
+}
+
+/* More variables than registers hold, and more cofactors than one run. */
+START_TEST(crests_against_loops)
+{
+    const hop_kernels *kernels = tables[_i];
+    const sweep_form forms[] = {{kernels->isa, "lanes f32", &kernels->lanes_f32, HOP_U32},
+                                {kernels->isa, "lanes f64", &kernels->lanes_f64, HOP_U64}};
+    static const struct {
+        size_t d;
+        unsigned k;
+    } shapes[] = {{1, 2}, {2, 3}, {3, 4}, {5, 5}, {8, 4}, {9, 2}, {14, 3}, {19, 2}};
+    test_rng rng;
+    test_rng_init(&rng, seed, 14);
+    for (size_t f = 0; f < 2; f++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes && forms[f].sweeps->crest; i++) {
+            hop_multiindex index;
+            ck_assert(hop_multiindex_init(&index, shapes[i].d, shapes[i].k + 1, NULL) == HOP_OK);
+            crest_case(&forms[f], &index, shapes[i].k, &rng);
+            hop_multiindex_fini(&index);
+        }
+}
+END_TEST
+
 START_TEST(sweeps_against_loops)
 {
     const hop_kernels *kernels = tables[_i];
@@ -630,6 +735,7 @@ static Suite *make(void)
     suite_add_tcase(suite, panels);
     TCase *sweeps = tcase_create("sweeps");
     tcase_add_loop_test(sweeps, sweeps_against_loops, 0, tables_n);
+    tcase_add_loop_test(sweeps, crests_against_loops, 0, tables_n);
     tcase_add_loop_test(sweeps, products_against_loops, 0, tables_n);
     suite_add_tcase(suite, sweeps);
     return suite;
