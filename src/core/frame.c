@@ -263,8 +263,6 @@ static void finish_dense(const hop_frame *frame, hop_row *row, const hop_dense_s
     if (row->met || !(before.bound < row->bound))
         return;
     *row = before;
-    if (row->degree > 0)
-        row->fallback = HOP_FALLBACK_NONE;
     if (z_bytes)
         memcpy(row->z, frame->kept, z_bytes);
 }
@@ -330,6 +328,8 @@ static void settle_almost_linear(const hop_frame *frame, hop_row *row)
 static void settle_dense(const hop_frame *frame, hop_row *row)
 {
     const hop_geometry *values = &frame->model->value;
+    if (row->degree > 0) /* what the maps said was better than what dense did */
+        row->fallback = HOP_FALLBACK_NONE;
     if (row->met || !row->z || frame->energy_only)
         return;
     double middle = hop_certificate_fallback(values, NULL);
