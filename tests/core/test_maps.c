@@ -59,6 +59,42 @@ START_TEST(degrees_grow_with_the_demand)
 END_TEST
 
 /*
+ * Degrees with so many monomials that the two highest are taken at once. Rows of a group stop at different degrees: some
+ * with those two, some go on from there.
+ */
+START_TEST(large_degrees_hold_what_they_promise)
+{
+    enum { M = 120, L = 48 };
+    static const struct {
+        size_t d;
+        unsigned degree;
+    } shapes[] = {{6, 9}, {8, 7}, {15, 4}};
+    static float x[L * 15];
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        test_engine engine;
+        size_t d = shapes[i].d;
+        unsigned seen = 0;
+        test_start_normal(&engine, M, d, 0.5, 0, shapes[i].degree, L);
+        test_fill_normal(x, L * d, 1, 0, 40 + i);
+        for (size_t q = 0; q < L; q++)
+            for (size_t l = 0; l < d; l++)
+                x[q * d + l] *= (float)(1 + q % 6) / 4;
+        for (double max_error = 1; max_error > 1e-7; max_error /= 12)
+            for (size_t mode = 0; mode < 3; mode += 2) {
+                hop_request request = test_best_effort(0.9, modes[mode], max_error);
+                test_must_retrieve(&engine, &request, L, x);
+                test_must_hold(&engine, &request, L, x);
+                for (size_t q = 0; q < L; q++)
+                    seen |= engine.answer.degree[q] > 0 ? 1u << engine.answer.degree[q] : 0;
+            }
+        for (unsigned g = 3; g <= shapes[i].degree; g++)
+            ck_assert_msg(seen >> g & 1, "d = %zu: no row stopped at degree %u", d, g);
+        test_engine_fini(&engine);
+    }
+}
+END_TEST
+
+/*
  * The maps of degree 4 are a prefix of those of degree 7: a row answered at degree <= 4 is the same from both, within
  * the bounds (a polynomial may differ: which one is chosen depends on where the maps end).
  */
@@ -395,6 +431,7 @@ static Suite *make(void)
     TCase *maps = tcase_create("maps");
     tcase_add_test(maps, one_set_of_moments_answers_every_beta);
     tcase_add_test(maps, degrees_grow_with_the_demand);
+    tcase_add_test(maps, large_degrees_hold_what_they_promise);
     tcase_add_test(maps, degree_prefixes_agree);
     tcase_add_test(maps, a_row_does_not_depend_on_its_batch);
     tcase_add_test(maps, precision_follows_the_demand);
