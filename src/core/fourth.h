@@ -18,7 +18,8 @@ enum { HOP_FOURTH_DIMENSION_MAX = 64 };
 size_t hop_fourth_bytes(size_t d, unsigned max_degree);
 
 /*
- * K, rounded up, of the coordinates in which rows differ: the others are 0 in every exponent. INFINITY where it is not known: maps below degree 3, d too large, second moments nearly singular, no
+ * K, rounded up, of the coordinates in which rows differ: the others are 0 in every exponent. INFINITY where it is not
+ * known: maps below degree 3, d too large, second moments nearly singular, no
  * memory for three matrices, progress (or NULL) cancelled. Looks at cancel between factorisations of (d^2/2)^3/3 flops,
  * of which it takes 2 to 6: a tenth of a second each at d = 64.
  */

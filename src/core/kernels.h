@@ -127,8 +127,8 @@ typedef struct hop_sweep {
 } hop_sweep;
 
 /*
- * Degree g >= 2 and the one above at once, where nobody wants the monomials of degree g for themselves: neither they nor
- * their adjoints are ever written. With b over the cofactors of degree g-1, i over the variables up to b's block,
+ * Degree g >= 2 and the one above at once, where nobody wants the monomials of degree g for themselves: neither they
+ * nor their adjoints are ever written. With b over the cofactors of degree g-1, i over the variables up to b's block,
  * c = lead[i] + b of degree g, j <= i (c's block) and at = upper's lead[j] + c of degree g+1
  *
  *     m_c   = xi[i] m[b]                                     D[0]   += a[c] m_c             as extend

@@ -171,8 +171,8 @@ SIMD_INLINE void SIMD_NAME(clear)(size_t n, SIMD_NAME(vec) * acc)
 }
 
 /*
- * The scores of a tile against one panel, HOP_PANEL a query, from coordinate `low` to `high`. Cut or not, a score is one
- * chain over the coordinates; keys_score_tile() makes the same.
+ * The scores of a tile against one panel, HOP_PANEL a query, from coordinate `low` to `high`. Cut or not, a score is
+ * one chain over the coordinates; keys_score_tile() makes the same.
  */
 SIMD_INLINE void SIMD_NAME(score_tile)(size_t queries, size_t d, size_t low, size_t high, const SIMD_REAL *x,
                                        const SIMD_REAL *keys, SIMD_REAL *scores)

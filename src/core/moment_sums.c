@@ -79,7 +79,7 @@ static size_t worker_count(const shape *s, size_t width)
     return width < s->n_shares ? width : s->n_shares;
 }
 
-/* Of left halves, in the order of their v: where products start, and their rows; then two arrays to find that out with. */
+/* Of left halves, in the order of their v: where products start, and their rows; two arrays to find that out with. */
 static size_t position_count(const shape *s)
 {
     return 2 * s->halves + 2 * (size_t)hop_rank(s->d - 1, s->left_degree);

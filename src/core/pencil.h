@@ -32,7 +32,8 @@ bool hop_pencil_factor(const hop_pencil *pencil);
 
 /*
  * K, no less than 1e-6 most_A + 1e3 n error_A: where A is 0 but for rounding, the errors alone say how small a K could
- * be proved, and any larger one is as true. INFINITY: none was proved, or progress (or NULL) cancelled, which is looked at between factorisations. Takes a few
+ * be proved, and any larger one is as true. INFINITY: none was proved, or progress (or NULL) cancelled, which is looked
+ * at between factorisations. Takes a few
  * of n^3/3 flops; trial is overwritten, and factor with it where they are one.
  */
 double hop_pencil_bound(const hop_pencil *pencil, const hop_progress *progress);

@@ -29,7 +29,10 @@ typedef struct hop_plan_caps {
 
 hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_t rows);
 
-/* The same for the degrees of the model's maps, which there must be. They remember the last answer: it costs next to nothing while rows stay the same. */
+/*
+ * The same for the degrees of the model's maps, which there must be. They remember the last answer: it costs next to
+ * nothing while rows stay the same.
+ */
 hop_plan_caps hop_plan_caps_of(const hop_model *model, size_t rows);
 
 /* The highest degree worth building for sets that are asked in batches, whatever the precision of the sweeps. */

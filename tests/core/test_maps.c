@@ -59,8 +59,8 @@ START_TEST(degrees_grow_with_the_demand)
 END_TEST
 
 /*
- * Degrees with so many monomials that the two highest are taken at once. Rows of a group stop at different degrees: some
- * with those two, some go on from there.
+ * Degrees with so many monomials that the two highest are taken at once. Rows of a group stop at different degrees:
+ * some with those two, some go on from there.
  */
 START_TEST(large_degrees_hold_what_they_promise)
 {
