@@ -8,6 +8,11 @@
 #include <cpuid.h>
 #include <stdint.h>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 /* State the operating system must save: XMM and YMM; for AVX-512 also mask registers and both halves of ZMM. */
 enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6 };
 
@@ -38,7 +43,35 @@ bool hop_cpu_runs_avx512(void)
     return runs(OSXSAVE | AVX | FMA, AVX2 | AVX512F | AVX512DQ | AVX512BW | avx512vl, XCR0_AVX512);
 }
 
+#if defined(__linux__)
+
+bool hop_cpu_runs_amx(void)
+{
+    enum { BF16 = 1u << 22, TILE = 1u << 24, XCR0_TILES = 0x60000, PALETTES = 0x1d, TILES = 8, ROWS = 16, ROW = 64 };
+    enum { ASK_FOR_STATE = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM, which older headers lack */
+    uint32_t eax, ebx, ecx, edx;
+    if (!hop_cpu_runs_avx512() || !runs(OSXSAVE, 0, XCR0_TILES) || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) ||
+        (~edx & (BF16 | TILE)) || !__get_cpuid_count(PALETTES, 1, &eax, &ebx, &ecx, &edx) || ebx >> 16 < TILES ||
+        (ebx & 0xffff) < ROW || (ecx & 0xffff) < ROWS)
+        return false;
+    return syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_DATA) == 0;
+}
+
 #else
+
+bool hop_cpu_runs_amx(void)
+{
+    return false;
+}
+
+#endif
+
+#else
+
+bool hop_cpu_runs_amx(void)
+{
+    return false;
+}
 
 bool hop_cpu_runs_avx2(void)
 {

@@ -31,7 +31,9 @@ size_t hop_dense_batch(const hop_model *model)
 {
     size_t row = (model->d + model->columns) * sizeof(double);
     size_t batch = (size_t)BATCH_BYTES / row;
-    return batch < BATCH_MIN ? BATCH_MIN : batch > HOP_DENSE_BATCH_MAX ? HOP_DENSE_BATCH_MAX : batch;
+    batch = batch < BATCH_MIN ? BATCH_MIN : batch > HOP_DENSE_BATCH_MAX ? HOP_DENSE_BATCH_MAX : batch;
+    size_t group = hop_kernels_get()->group;
+    return group && batch > group ? batch / group * group : batch;
 }
 
 /* What one segment writes; f32 or f64 by what is run. Everything is carved 64-byte aligned. */
@@ -42,6 +44,14 @@ typedef struct segment {
     void *scratch;
 } segment;
 
+static size_t scratch_bytes(const hop_model *model)
+{
+    const hop_kernels *kernels = hop_kernels_get();
+    size_t some = hop_scratch_bytes(model->columns);
+    size_t other = kernels->scratch_f32_bytes ? kernels->scratch_f32_bytes(model->d, model->columns) : 0;
+    return some > other ? some : other;
+}
+
 static size_t lay_out_segment(const hop_model *model, size_t n, char *block, segment *out)
 {
     size_t used = 0;
@@ -50,7 +60,7 @@ static size_t lay_out_segment(const hop_model *model, size_t n, char *block, seg
     size_t top = hop_carve(&used, n, sizeof(double));
     size_t keys = hop_carve(&used, model->d * HOP_PANEL, sizeof(double));
     size_t values = hop_carve(&used, model->columns * HOP_PANEL, sizeof(double));
-    size_t scratch = hop_carve(&used, hop_scratch_bytes(model->columns), 1);
+    size_t scratch = hop_carve(&used, scratch_bytes(model), 1);
     if (out)
         *out = (segment){.D = (double *)(block + D),
                          .N = (double *)(block + N),
@@ -80,6 +90,7 @@ typedef struct tally {
 /* The pieces of a workspace block. */
 typedef struct pieces {
     void *x; /* batch x d, f32 or f64 */
+    void *queries;
     double *scores;
     tally *tallies;
     char *segments;
@@ -87,8 +98,10 @@ typedef struct pieces {
 
 static size_t lay_out(const hop_model *model, char *block, pieces *out)
 {
+    const hop_kernels *kernels = hop_kernels_get();
     size_t batch = hop_dense_batch(model), used = 0;
     size_t x = hop_carve(&used, batch * model->d, sizeof(double));
+    size_t queries = hop_carve(&used, kernels->queries_f32_bytes ? kernels->queries_f32_bytes(batch, model->d) : 0, 1);
     size_t scores = hop_carve(&used, batch * HOP_PANEL, sizeof(double));
     size_t tallies = hop_carve(&used, batch, sizeof(tally));
     /* Fewer queries may have more segments, but not more bytes than the limit or than that many segments of a batch. */
@@ -97,6 +110,7 @@ static size_t lay_out(const hop_model *model, char *block, pieces *out)
     size_t segments = hop_carve(&used, all < limit ? all : limit, 1);
     if (out)
         *out = (pieces){.x = block + x,
+                        .queries = block + queries,
                         .scores = (double *)(block + scores),
                         .tallies = (tally *)(block + tallies),
                         .segments = block + segments};
@@ -119,6 +133,7 @@ typedef struct pass {
     const hop_model *model;
     size_t n, segments;
     const void *x, *shift; /* shift NULL: none */
+    const void *queries;   /* as the kernels want them besides (f32) */
     char *block;           /* the segments, one after the other */
     bool f64, maxima;
 } pass;
@@ -163,7 +178,8 @@ static void run_f32(const pass *run, const segment *to, size_t panel, size_t end
                         .shift = run->shift,
                         .D = to->D,
                         .N = to->N,
-                        .scratch = to->scratch};
+                        .scratch = to->scratch,
+                        .queries = run->queries};
     for (size_t panels; panel < end; panel += panels) {
         panels = end - panel < most ? end - panel : most;
         at.count = (panels - 1) * HOP_PANEL + panel_count(model, panel + panels - 1);
@@ -296,7 +312,16 @@ void hop_dense_run(const hop_model *model, const hop_query *const *queries, size
                 ((float *)w.x)[q * d + l] = (float)x;
         }
     }
-    pass run = {.model = model, .n = n, .segments = segment_count(model, n), .x = w.x, .block = w.segments, .f64 = f64};
+    const hop_kernels *kernels = hop_kernels_get();
+    if (!f64 && kernels->queries_f32)
+        kernels->queries_f32(n, d, w.x, w.queries);
+    pass run = {.model = model,
+                .n = n,
+                .segments = segment_count(model, n),
+                .x = w.x,
+                .queries = w.queries,
+                .block = w.segments,
+                .f64 = f64};
     if (shifted)
         find_maxima(&run, executor);
     run_all(&run, executor);

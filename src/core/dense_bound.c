@@ -9,9 +9,8 @@
 
 /*
  * exp's argument stays inside the range of its proven error with room for the rounding of the score, HOP_RUN weights
- * fit in f32 and M e^T_abs in f64, for every M that memory can hold.
+ * fit in f32 and M e^T_abs in f64, for every M that memory can hold. In f32 the kernels say how far that is: 80 at most.
  */
-#define UNSHIFTED_F32 80.0
 #define UNSHIFTED_F64 650.0
 
 /* Beyond this the f32 scores are not worth computing: tanh(1/4) of the range is no answer. */
@@ -24,7 +23,7 @@ bool hop_dense_f32_possible(const hop_query *query)
 
 bool hop_dense_needs_shift(const hop_query *query, bool f64)
 {
-    return !(query->T_abs <= (f64 ? UNSHIFTED_F64 : UNSHIFTED_F32));
+    return !(query->T_abs <= (f64 ? UNSHIFTED_F64 : hop_kernels_get()->reach_f32));
 }
 
 /*
@@ -42,12 +41,15 @@ void hop_dense_terms(const hop_model *model, const hop_query *query, bool f64, c
 {
     double d = (double)model->d, M = (double)model->M, s = query->s;
     double u = f64 ? HOP_U64 : HOP_U32, exp_error = f64 ? HOP_EXP_F64_ERROR : HOP_EXP_F32_ERROR;
-    double underflow = f64 ? 0x1p-1000 : 0x1p-140; /* of products and of packed subnormals, a coordinate */
+    const hop_kernels *kernels = hop_kernels_get();
+    double underflow =
+        f64 ? 0x1p-1000 : kernels->underflow_f32 * 1024; /* of products, packed subnormals: a coordinate */
+    double depth = f64 ? d + 1 : hop_max(d + 1, kernels->score_depth);
     double tiny =
-        f64 ? 0x1p-76 : 0x1p-28; /* products and sums that underflow, next to weights of at least e^-84, e^-691 */
+        f64 ? 0x1p-76 : 0x1p-28; /* products and sums that underflow, next to weights of e^-reach or e^-691 at least */
     bool shifted = hop_dense_needs_shift(query, f64);
 
-    double score = (hop_gamma(d + 4, u) + hop_gamma(query->roundings + 6, HOP_U64)) * s + d * underflow * (1 + s);
+    double score = (hop_gamma(depth + 3, u) + hop_gamma(query->roundings + 6, HOP_U64)) * s + d * underflow * (1 + s);
     if (shifted)
         score += u * hop_min(2 * s, f64 ? 710.0 : 89.0);
     double lost = shifted ? M * (f64 ? 0x1p-1000 : 0x1p-123) : 0;  /* weights below exp's range, next to a sum >= 1/2 */

@@ -21,7 +21,8 @@ static const isa isas[] = {
 #if defined(__x86_64__)
     {&hop_kernels_avx2, hop_cpu_runs_avx2},
     {&hop_kernels_avx512, hop_cpu_runs_avx512},
-#define ISA_NAMES "auto, reference, avx2, avx512"
+    {&hop_kernels_amx, hop_cpu_runs_amx},
+#define ISA_NAMES "auto, reference, avx2, avx512, amx"
 #elif defined(__aarch64__)
     {&hop_kernels_neon, NULL},
 #define ISA_NAMES "auto, reference, neon"

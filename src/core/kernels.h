@@ -39,7 +39,7 @@ enum {
 /*
  * One run of at most HOP_RUN memories against L queries. For q < L, m < count:
  *
- *     t = sum_l keys[l][m] x[q][l] - shift[q]          d + 1 roundings at most, in any order
+ *     t = sum_l keys[l][m] x[q][l] - shift[q]          d + 1 roundings at most, in any order, or the table's score_depth
  *     e = 2^t                                          relative error as above
  *     D[q] += e                                        f32 within a run, f64 across runs
  *     N[q][j] += e values[m][j]      j < columns       likewise
@@ -51,19 +51,22 @@ enum {
  *         NULL: the keys themselves, values[m][j] = keys[j][m] for j < d <= columns, in one read of the keys. It
  *         pays where memory is the limit, that is for few queries.
  * x       L x d, row-major
- * shift   L; NULL means 0 for all. With shift NULL the caller promises |t| <= 117
+ * shift   L; NULL means 0 for all. With shift NULL the caller promises |t| <= 1.45 reach_f32 + 1 (the table's)
  * D       L, N  L x columns: f64, added to
- * scratch hop_scratch_bytes(columns) bytes, 64-byte aligned
+ * scratch hop_scratch_bytes(columns) bytes, or the table's scratch_f32_bytes() if that is more, 64-byte aligned
+ * queries what the table's queries_f32() made of x, if it has one
  *
  * Padding memories (m >= count) contribute exactly nothing. t may be any finite number or -inf when shift is given;
  * t > 127 does not occur. What a query gets depends on L and on its place in the last bits only.
- * The error model is that of normal numbers: products and sums that underflow are off by 2^-150 each besides.
+ * The error model is that of normal numbers. What underflows is off by the table's underflow_f32 (1 + |a| + |b|) besides
+ * for each product of an a and a b.
  */
 typedef struct hop_panel_f32 {
     size_t d, L, count, columns;
     const float *keys, *values, *x, *shift;
     double *D, *N;
     void *scratch;
+    const void *queries;
 } hop_panel_f32;
 
 /* The same in f64: keys, values, x, shift f64; all accumulation f64; with shift NULL |t| <= 1010. */
@@ -233,6 +236,20 @@ typedef struct hop_query_sums {
 
 typedef struct hop_kernels {
     const char *isa;
+    size_t group; /* f32 panels take so many queries together: best are multiples of it; 0: any */
+
+    /* What the f32 panels promise: docs/MATH.md, "Dense". */
+    double score_depth;   /* d + 1 or this, the larger, counts the roundings of a score; 0: d + 1 */
+    double reach_f32;     /* largest exponent, in base e, without a shift */
+    double underflow_f32; /* what is lost with a product that underflows */
+
+    /*
+     * NULL, or what panel_f32 and max_f32 read of all queries besides x: queries_f32() makes it of x once a pass, in
+     * queries_f32_bytes() bytes, 64-byte aligned.
+     */
+    size_t (*queries_f32_bytes)(size_t L, size_t d);
+    void (*queries_f32)(size_t L, size_t d, const float *x, void *queries);
+    size_t (*scratch_f32_bytes)(size_t d, size_t columns); /* NULL, or the scratch they need where that is more */
 
     void (*panel_f32)(const hop_panel_f32 *panel);
     void (*panel_f64)(const hop_panel_f64 *panel);
@@ -263,7 +280,7 @@ typedef struct hop_kernels {
 /* One table a machine. A table other than the reference may be used only where cpu.h says so. */
 extern const hop_kernels hop_kernels_reference;
 #if defined(__x86_64__)
-extern const hop_kernels hop_kernels_avx2, hop_kernels_avx512;
+extern const hop_kernels hop_kernels_avx2, hop_kernels_avx512, hop_kernels_amx;
 #elif defined(__aarch64__)
 extern const hop_kernels hop_kernels_neon; /* runs on every machine of the family */
 #endif

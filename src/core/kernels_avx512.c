@@ -6,6 +6,8 @@
 #include <immintrin.h>
 #include <stddef.h>
 
+#include "core/checked.h"
+
 /* Keeps the compiler from loading v again at each use, which would make the loops wait for the load ports. */
 #define SIMD_IN_REGISTER(v) __asm__("" : "+v"(v))
 
@@ -91,6 +93,7 @@ static inline float total_f32(vec_f32 v)
 #define SIMD_WIDTH 16
 #define SIMD_SLOTS 4
 #include "core/kernels_simd.h"
+#include "core/kernels_amx.h"
 
 /* ---- f64 ------------------------------------------------------------------------------------------------- */
 
@@ -207,11 +210,37 @@ static inline void to_f32_f64(float *at, vec_f64 v)
 
 const hop_kernels hop_kernels_avx512 = {
     .isa = "avx512",
+    .reach_f32 = 80,
+    .underflow_f32 = 0x1p-150,
     .panel_f32 = panel_f32,
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,
     .max_f64 = top_f64,
     .scores_f64 = scores_f64,
+    .lanes_f32 = SWEEPS_LANES(f32, float),
+    .lanes_f64 = SWEEPS_LANES(f64, double),
+    .one_f32 = SWEEPS_ONE(f32, float),
+    .one_f64 = SWEEPS_ONE(f64, double),
+    .moment_multiply = moment_multiply,
+    .moment_products = moment_products,
+    .answer_row = answer_row,
+    .query_row = query_row,
+};
+
+const hop_kernels hop_kernels_amx = {
+    .isa = "amx",
+    .group = AMX_QUERIES,
+    .score_depth = 20,
+    .reach_f32 = 60,
+    .underflow_f32 = 0x1p-121,
+    .panel_f32 = amx_panel,
+    .panel_f64 = panel_f64,
+    .max_f32 = amx_top,
+    .max_f64 = top_f64,
+    .scores_f64 = scores_f64,
+    .scratch_f32_bytes = amx_scratch_bytes,
+    .queries_f32_bytes = amx_queries_bytes,
+    .queries_f32 = amx_queries,
     .lanes_f32 = SWEEPS_LANES(f32, float),
     .lanes_f64 = SWEEPS_LANES(f64, double),
     .one_f32 = SWEEPS_ONE(f32, float),

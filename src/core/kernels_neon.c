@@ -208,6 +208,8 @@ static inline void to_f32_f64(float *at, vec_f64 v)
 
 const hop_kernels hop_kernels_neon = {
     .isa = "neon",
+    .reach_f32 = 80,
+    .underflow_f32 = 0x1p-150,
     .panel_f32 = panel_f32,
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,

@@ -156,6 +156,8 @@ static void query_row(const hop_query_row *row, hop_query_sums *sums)
 
 const hop_kernels hop_kernels_reference = {
     .isa = "reference",
+    .reach_f32 = 80,
+    .underflow_f32 = 0x1p-150,
     .panel_f32 = panel_f32,
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,

@@ -59,7 +59,7 @@ static const option options[] = {
     {"drain-timeout-ms", COUNT, AT(drain_timeout_ms), 0, 3600000, "8000", false, "drain_timeout_ms", "MS",
      "time to finish admitted work after SIGTERM"},
     {"log-level", LEVEL, AT(log_level), 0, 0, "info", false, NULL, "LEVEL", "error, warn, info or debug"},
-    {"isa", TEXT, AT(isa), 0, 0, "auto", false, NULL, "NAME", "auto, reference, avx2, avx512 or neon"},
+    {"isa", TEXT, AT(isa), 0, 0, "auto", false, NULL, "NAME", "auto, reference, avx2, avx512, amx or neon"},
     {"map-bytes", SIZE, AT(map_bytes), 1, TERA, NULL, false, NULL, "BYTES",
      "most that a set's feature maps take where it names no max_degree (default: what its memories take)"},
     {"map-build-seconds", SECONDS, AT(map_build_seconds), 0, 86400, "10", false, NULL, "S",

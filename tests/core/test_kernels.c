@@ -29,7 +29,7 @@ static struct arrays {
     double x_f64[L_MAX * D_MAX + 1], shift_f64[L_MAX + 1];
     double D[1 + L_MAX + GUARD], N[1 + L_MAX * COLUMNS_MAX + GUARD];
     double start_D[L_MAX + GUARD], start_N[L_MAX * COLUMNS_MAX + GUARD];
-    _Alignas(64) unsigned char scratch[1 << 17];
+    _Alignas(64) unsigned char scratch[1 << 20], queries[1 << 17];
 } arrays;
 
 typedef struct extent {
@@ -98,7 +98,8 @@ static hop_panel_f32 panel_f32(const extent *shape)
                            shape->shift ? arrays.shift_f32 + 1 : NULL,
                            arrays.D + 1,
                            arrays.N + 1,
-                           arrays.scratch};
+                           arrays.scratch,
+                           arrays.queries};
 }
 
 static hop_panel_f64 panel_f64(const extent *shape)
@@ -116,9 +117,30 @@ static hop_panel_f64 panel_f64(const extent *shape)
                            arrays.scratch};
 }
 
+/* What the kernels read of the queries besides x. */
+static void prepare(const hop_kernels *kernels, const extent *shape)
+{
+    memset(arrays.queries, 0xff, sizeof arrays.queries);
+    if (!kernels->queries_f32)
+        return;
+    const size_t bytes = kernels->queries_f32_bytes(shape->L, shape->d);
+    ck_assert_uint_le(bytes, sizeof arrays.queries);
+    kernels->queries_f32(shape->L, shape->d, arrays.x_f32 + 1, arrays.queries);
+    for (size_t i = bytes; i < sizeof arrays.queries; i++)
+        require(arrays.queries[i] == 0xff, "wrote past queries, byte %zu", i);
+}
+
+static size_t scratch_bytes(const hop_kernels *kernels, const extent *shape, bool wide)
+{
+    const size_t some = hop_scratch_bytes(shape->columns);
+    const size_t other = !wide && kernels->scratch_f32_bytes ? kernels->scratch_f32_bytes(shape->d, shape->columns) : 0;
+    return some > other ? some : other;
+}
+
 static void run(const hop_kernels *kernels, const extent *shape, bool wide)
 {
     start();
+    prepare(kernels, shape);
     hop_panel_f32 narrow_panel = panel_f32(shape);
     hop_panel_f64 wide_panel = panel_f64(shape);
     if (wide)
@@ -147,6 +169,9 @@ static void check_panel(const hop_kernels *kernels, const extent *shape, bool wi
 {
     const long double unit = wide ? 0x1p-53L : 0x1p-24L, exp_error = wide ? HOP_EXP_F64_ERROR : HOP_EXP_F32_ERROR;
     const long double ln_2 = 0.693147180559945309417L, depth = HOP_DEPTH, tiny = wide ? 0x1p-1022L : 0x1p-126L;
+    const long double least = wide ? 0.0L : (long double)kernels->score_depth;
+    const long double roundings = fmaxl((long double)shape->d + 1.0L, least);
+    const long double underflow = wide ? 0x1p-149L : (long double)kernels->underflow_f32;
     run(kernels, shape, wide);
     for (size_t q = 0; q < shape->L; q++) {
         long double D = 0.0L, D_budget = 0.0L, N[COLUMNS_MAX] = {0}, N_budget[COLUMNS_MAX] = {0};
@@ -154,15 +179,14 @@ static void check_panel(const hop_kernels *kernels, const extent *shape, bool wi
             long double size, t = score(shape, q, m, wide, &size);
             const long double shift = shape->shift ? (long double)arrays.shift_f32[1 + q] : 0.0L;
             const long double e = exp2l(t - shift);
-            const long double slip =
-                ln_2 * (long double)(shape->d + 1) * unit * (size + fabsl(shift)) + exp_error + depth * unit;
+            const long double slip = ln_2 * roundings * unit * (size + fabsl(shift)) + exp_error + depth * unit;
             const long double budget = 1.01L * e * expm1l(slip) + tiny;
             D += e;
             D_budget += budget;
             for (size_t j = 0; j < shape->columns; j++) {
                 long double v = value_of(shape, m, j);
                 N[j] += e * v;
-                N_budget[j] += budget * fabsl(v) + 0x1p-149L;
+                N_budget[j] += budget * fabsl(v) + underflow * (1.0L + e + fabsl(v));
             }
         }
         const char *type = wide ? "f64" : "f32";
@@ -184,7 +208,9 @@ static void check_panel(const hop_kernels *kernels, const extent *shape, bool wi
     require(!memcmp(arrays.N + 1 + shape->L * shape->columns, arrays.start_N + shape->L * shape->columns,
                     GUARD * sizeof(double)),
             "wrote past N");
-    for (size_t i = hop_scratch_bytes(shape->columns); i < sizeof arrays.scratch; i++)
+    const size_t scratch = scratch_bytes(kernels, shape, wide);
+    ck_assert_uint_le(scratch, sizeof arrays.scratch);
+    for (size_t i = scratch; i < sizeof arrays.scratch; i++)
         require(arrays.scratch[i] == 0xff, "wrote past scratch, byte %zu", i);
     ck_assert(arrays.D[0] == 0.0 && arrays.N[0] == 0.0);
 }
@@ -278,6 +304,7 @@ START_TEST(top_is_the_panels_own)
             arrays.shift_f32[1 + q] = -INFINITY;
             arrays.shift_f64[1 + q] = -INFINITY;
         }
+        prepare(kernels, &shape);
         if (wide)
             kernels->max_f64(&broad, arrays.shift_f64 + 1);
         else

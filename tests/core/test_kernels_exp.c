@@ -27,14 +27,14 @@ typedef struct worst {
 static float exp_identity_f32[HOP_PANEL * HOP_PANEL];
 static double exp_identity_f64[HOP_PANEL * HOP_PANEL];
 
-/* e of 64 arguments: one coordinate, the query 1, the identity as values. */
+/* e of 64 arguments: one coordinate, the query 1, the identity as values. One query reads no queries made of x. */
 static void exp_f32(const hop_kernels *kernels, const float *t, bool guarded, double *e)
 {
     const float one = 1.0f, zero = 0.0f;
     double D = 0.0;
     memset(e, 0, HOP_PANEL * sizeof(double));
     hop_panel_f32 panel = {1,  1, HOP_PANEL, HOP_PANEL, t, exp_identity_f32, &one, guarded ? &zero : NULL,
-                           &D, e, scratch};
+                           &D, e, scratch,   NULL};
     kernels->panel_f32(&panel);
 }
 

@@ -1,0 +1,511 @@
+/*
+ * kernels_amx.h - the f32 panel on the tile unit of AMX, which multiplies bf16 by bf16 and adds in f32. Part of
+ * kernels_avx512.c, whose vectors it uses; few queries are left to the panel there.
+ *
+ * An f32 is the sum of three bf16, its planes: high, middle and low, exactly. Six of the nine products of two numbers'
+ * planes give their product to about an f32's own rounding (docs/MATH.md, "Dense"). The queries' planes are made once
+ * a pass, those of a piece of the memories once for all queries. Then a group of AMX_QUERIES queries goes through the
+ * piece: a block of AMX_BLOCK memories makes a square of scores, those become weights, and their planes multiply the
+ * values' planes.
+ *
+ * A tile is 16 rows of 64 bytes. A left one holds a query a row, a right one a memory (for scores) or a value (for
+ * sums) a column; element k of a left row meets the pair k of a right tile's rows. What a pair is made of is free as
+ * long as both sides agree: here coordinates l and l + 16 of a chunk of 32, or memories m and m + 16, so that pairs are
+ * made of two vectors without a shuffle. Tiles lie [chunk][row of tiles][plane].
+ */
+#ifndef HOP_KERNELS_AMX_H
+#define HOP_KERNELS_AMX_H
+
+enum {
+    AMX_SIDE = 16,  /* rows of a tile, and f32 or pairs of a row */
+    AMX_CHUNK = 32, /* products that an element of a result sums */
+    AMX_TILE = AMX_SIDE * AMX_CHUNK,
+    AMX_PLANES = 3,
+    AMX_QUERIES = 32,                       /* of a group: two tiles */
+    AMX_BLOCK = 32,                         /* memories that are scored at a time: two tiles, and a chunk of the sums */
+    AMX_AHEAD = 4,                          /* blocks of weights that are kept until they meet the values */
+    AMX_SQUARE = 2 * AMX_PLANES * AMX_TILE, /* bf16 of a chunk of two tiles */
+    AMX_PIECE = 4 * HOP_PANEL,              /* most memories of a piece: its sums are f32 until they are added in f64 */
+    AMX_PIECE_BYTES = 512 << 10,            /* of a piece's planes, if that is a panel at least */
+    AMX_FEW = 16                            /* queries that the vectors alone answer sooner */
+};
+
+/* What the tile unit reads has been written, and what it wrote is read, where the source says so. */
+#define AMX_SETTLE() __asm__ volatile("" : : : "memory")
+
+static inline size_t amx_chunks(size_t d)
+{
+    return (d + AMX_CHUNK - 1) / AMX_CHUNK;
+}
+
+/* Half a chunk holds two planes side by side: its six products are three. */
+static inline bool amx_stacks(size_t d)
+{
+    return d % AMX_CHUNK && d % AMX_CHUNK <= AMX_SIDE;
+}
+
+/* ---- planes ------------------------------------------------------------------------------------------------ */
+
+typedef struct amx_planes {
+    __m512i high, middle, low;
+} amx_planes;
+
+static inline __m512i amx_rounded(__m512 v)
+{
+    const __m512i half = _mm512_set1_epi32(0x8000), kept = _mm512_set1_epi32(-0x10000);
+    return _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(v), half), kept);
+}
+
+static inline amx_planes amx_split(__m512 v)
+{
+    amx_planes p;
+    p.high = amx_rounded(v);
+    v = _mm512_sub_ps(v, _mm512_castsi512_ps(p.high));
+    p.middle = amx_rounded(v);
+    p.low = _mm512_castps_si512(_mm512_sub_ps(v, _mm512_castsi512_ps(p.middle)));
+    return p;
+}
+
+/* The upper halves of a and of b as pairs, (a, b). */
+static inline __m512i amx_pair(__m512i a, __m512i b)
+{
+    const __m512i kept = _mm512_set1_epi32(-0x10000);
+    return _mm512_ternarylogic_epi32(kept, _mm512_srli_epi32(a, 16), b, 0xac); /* kept ? b : a */
+}
+
+static inline void amx_put(uint16_t *tile, size_t row, __m512i pairs)
+{
+    _mm512_store_si512(tile + row * AMX_CHUNK, pairs);
+}
+
+/* A row of pairs (a, b) into the tiles of three planes. */
+static inline void amx_put_planes(uint16_t *tiles, size_t row, amx_planes a, amx_planes b)
+{
+    amx_put(tiles, row, amx_pair(a.high, b.high));
+    amx_put(tiles + AMX_TILE, row, amx_pair(a.middle, b.middle));
+    amx_put(tiles + 2 * AMX_TILE, row, amx_pair(a.low, b.low));
+}
+
+static size_t amx_queries_bytes(size_t L, size_t d)
+{
+    return (L + AMX_QUERIES - 1) / AMX_QUERIES * amx_chunks(d) * AMX_SQUARE * sizeof(uint16_t);
+}
+
+/* Sixteen coordinates from l on, 0 where there are none. */
+static inline __m512 amx_coordinates(const float *x, size_t l, size_t d)
+{
+    const size_t rest = l < d ? d - l : 0;
+    return _mm512_maskz_loadu_ps((__mmask16)(rest >= AMX_SIDE ? 0xffffu : (1u << rest) - 1u), x + (rest ? l : 0));
+}
+
+static void amx_queries(size_t L, size_t d, const float *x, void *queries)
+{
+    const size_t chunks = amx_chunks(d), all = (L + AMX_QUERIES - 1) / AMX_QUERIES * AMX_QUERIES;
+    uint16_t *to = queries;
+    for (size_t q = 0; q < all; q++) {
+        uint16_t *group = to + q / AMX_QUERIES * chunks * AMX_SQUARE;
+        const size_t side = q / AMX_SIDE % 2 * AMX_PLANES * AMX_TILE, row = q % AMX_SIDE;
+        for (size_t c = 0; c < chunks; c++) {
+            uint16_t *tiles = group + c * AMX_SQUARE + side;
+            const size_t l = c * AMX_CHUNK, end = q < L ? d : 0;
+            const float *from = q < L ? x + q * d : x;
+            const amx_planes a = amx_split(amx_coordinates(from, l, end));
+            if (c + 1 == chunks && amx_stacks(d)) {
+                amx_put(tiles, row, amx_pair(a.high, a.high));
+                amx_put(tiles + AMX_TILE, row, amx_pair(a.middle, a.middle));
+                amx_put(tiles + 2 * AMX_TILE, row, amx_pair(a.low, a.high));
+            } else {
+                amx_put_planes(tiles, row, a, amx_split(amx_coordinates(from, l + AMX_SIDE, end)));
+            }
+        }
+    }
+}
+
+/* A panel of keys: its two blocks. */
+static SIMD_APART void amx_keys(size_t d, const float *keys, uint16_t *to)
+{
+    const size_t chunks = amx_chunks(d);
+    for (size_t c = 0; c < chunks; c++) {
+        const bool stacked = c + 1 == chunks && amx_stacks(d);
+        for (size_t row = 0; row < AMX_SIDE; row++) {
+            const size_t l = c * AMX_CHUNK + row;
+            for (size_t tile = 0; tile < HOP_PANEL / AMX_SIDE; tile++) {
+                uint16_t *tiles = to + (tile / 2 * chunks + c) * AMX_SQUARE + tile % 2 * AMX_PLANES * AMX_TILE;
+                const float *at = keys + l * HOP_PANEL + tile * AMX_SIDE;
+                const amx_planes a = amx_split(l < d ? load_f32(at) : zero_f32());
+                if (stacked) {
+                    amx_put(tiles, row, amx_pair(a.high, a.low));
+                    amx_put(tiles + AMX_TILE, row, amx_pair(a.middle, a.high));
+                    continue;
+                }
+                const bool there = l + AMX_SIDE < d;
+                amx_put_planes(tiles, row, a, amx_split(there ? load_f32(at + AMX_SIDE * HOP_PANEL) : zero_f32()));
+            }
+        }
+    }
+}
+
+/* Sixteen values of memory m, from column j on; they may be the keys. */
+static inline __m512 amx_values_at(const hop_panel_f32 *panel, size_t m, size_t j)
+{
+    if (panel->values)
+        return load_f32(panel->values + hop_value_at(panel->columns, m, j));
+    const size_t d = panel->d, rest = j < d ? d - j : 0;
+    const __m512i rows = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const float *at = panel->keys + (m / HOP_PANEL * d + (rest ? j : 0)) * HOP_PANEL + m % HOP_PANEL;
+    return _mm512_mask_i32gather_ps(zero_f32(), (__mmask16)(rest >= AMX_SIDE ? 0xffffu : (1u << rest) - 1u),
+                                    _mm512_slli_epi32(rows, 6), at, sizeof(float));
+}
+
+/* A block of values, from memory m on. */
+static SIMD_APART void amx_values(const hop_panel_f32 *panel, size_t m, uint16_t *to)
+{
+    for (size_t row = 0; row < AMX_SIDE; row++)
+        for (size_t j = 0; j < panel->columns; j += AMX_SIDE)
+            amx_put_planes(to + j / AMX_SIDE * AMX_PLANES * AMX_TILE, row, amx_split(amx_values_at(panel, m + row, j)),
+                           amx_split(amx_values_at(panel, m + AMX_SIDE + row, j)));
+}
+
+/* ---- products ---------------------------------------------------------------------------------------------- */
+
+static inline void amx_begin(void)
+{
+    static const struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } all = {.palette = 1,
+             .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+             .rows = {AMX_SIDE, AMX_SIDE, AMX_SIDE, AMX_SIDE, AMX_SIDE, AMX_SIDE, AMX_SIDE, AMX_SIDE}};
+    _tile_loadconfig(&all);
+}
+
+/* Tiles 0 to 3 hold results, row by row; 4 and 5 a plane of the left, 6 and 7 one of the right. */
+#define AMX_LEFT(plane)                                                                                                \
+    do {                                                                                                               \
+        _tile_loadd(4, left + (plane)*AMX_TILE, 64);                                                                   \
+        if (n_left > 1)                                                                                                \
+            _tile_loadd(5, left + (AMX_PLANES + (plane)) * AMX_TILE, 64);                                              \
+    } while (0)
+
+#define AMX_RIGHT(plane)                                                                                               \
+    do {                                                                                                               \
+        _tile_loadd(6, right + (plane)*AMX_TILE, 64);                                                                  \
+        if (n_right > 1)                                                                                               \
+            _tile_loadd(7, right + (AMX_PLANES + (plane)) * AMX_TILE, 64);                                             \
+    } while (0)
+
+#define AMX_MULTIPLY()                                                                                                 \
+    do {                                                                                                               \
+        _tile_dpbf16ps(0, 4, 6);                                                                                       \
+        if (n_left > 1)                                                                                                \
+            _tile_dpbf16ps(2, 5, 6);                                                                                   \
+        if (n_right > 1)                                                                                               \
+            _tile_dpbf16ps(1, 4, 7);                                                                                   \
+        if (n_left > 1 && n_right > 1)                                                                                 \
+            _tile_dpbf16ps(3, 5, 7);                                                                                   \
+    } while (0)
+
+/* Six products a chunk, the largest last; neighbours share a side. */
+SIMD_INLINE void amx_products(size_t n_left, size_t n_right, size_t chunks, const uint16_t *left, size_t left_step,
+                              const uint16_t *right, size_t right_step)
+{
+    for (size_t c = 0; c < chunks; c++, left += left_step, right += right_step) {
+        AMX_LEFT(2);
+        AMX_RIGHT(0);
+        AMX_MULTIPLY();
+        AMX_LEFT(1);
+        AMX_MULTIPLY();
+        AMX_RIGHT(1);
+        AMX_MULTIPLY();
+        AMX_LEFT(0);
+        AMX_MULTIPLY();
+        AMX_RIGHT(2);
+        AMX_MULTIPLY();
+        AMX_RIGHT(0);
+        AMX_MULTIPLY();
+    }
+}
+
+SIMD_INLINE void amx_stacked_products(size_t n_left, size_t n_right, const uint16_t *left, const uint16_t *right)
+{
+    AMX_LEFT(2);
+    AMX_RIGHT(0);
+    AMX_MULTIPLY();
+    AMX_LEFT(1);
+    AMX_RIGHT(1);
+    AMX_MULTIPLY();
+    AMX_LEFT(0);
+    AMX_MULTIPLY();
+}
+
+/* scores[q][m], AMX_BLOCK a query: the only place that makes them. */
+SIMD_INLINE void amx_scores_of(size_t n_left, size_t d, const uint16_t *queries, const uint16_t *keys, float *scores)
+{
+    const size_t n_right = 2, whole = amx_chunks(d) - amx_stacks(d);
+    _tile_zero(0);
+    _tile_zero(1);
+    if (n_left > 1) {
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+    amx_products(n_left, n_right, whole, queries, AMX_SQUARE, keys, AMX_SQUARE);
+    if (amx_stacks(d))
+        amx_stacked_products(n_left, n_right, queries + whole * AMX_SQUARE, keys + whole * AMX_SQUARE);
+    const size_t step = AMX_BLOCK * sizeof(float);
+    _tile_stored(0, scores, step);
+    _tile_stored(1, scores + AMX_SIDE, step);
+    if (n_left > 1) {
+        _tile_stored(2, scores + AMX_SIDE * AMX_BLOCK, step);
+        _tile_stored(3, scores + AMX_SIDE * AMX_BLOCK + AMX_SIDE, step);
+    }
+}
+
+static SIMD_APART void amx_scores(size_t queries, size_t d, const uint16_t *x, const uint16_t *keys, float *scores)
+{
+    AMX_SETTLE();
+    if (queries > AMX_SIDE)
+        amx_scores_of(2, d, x, keys, scores);
+    else
+        amx_scores_of(1, d, x, keys, scores);
+    AMX_SETTLE();
+}
+
+/* sums[column tile][q][AMX_SIDE] += weights of `chunks` blocks times values, n_right column tiles. */
+SIMD_INLINE void amx_average_of(size_t n_left, size_t n_right, size_t chunks, const uint16_t *weights,
+                                const uint16_t *values, size_t values_step, float *sums)
+{
+    float *next = sums + AMX_QUERIES * AMX_SIDE;
+    _tile_loadd(0, sums, 64);
+    if (n_right > 1)
+        _tile_loadd(1, next, 64);
+    if (n_left > 1)
+        _tile_loadd(2, sums + AMX_SIDE * AMX_SIDE, 64);
+    if (n_left > 1 && n_right > 1)
+        _tile_loadd(3, next + AMX_SIDE * AMX_SIDE, 64);
+    amx_products(n_left, n_right, chunks, weights, AMX_SQUARE, values, values_step);
+    _tile_stored(0, sums, 64);
+    if (n_right > 1)
+        _tile_stored(1, next, 64);
+    if (n_left > 1)
+        _tile_stored(2, sums + AMX_SIDE * AMX_SIDE, 64);
+    if (n_left > 1 && n_right > 1)
+        _tile_stored(3, next + AMX_SIDE * AMX_SIDE, 64);
+}
+
+static SIMD_APART void amx_average(size_t queries, size_t columns, size_t chunks, const uint16_t *weights,
+                                   const uint16_t *values, float *sums)
+{
+    const size_t tiles = columns / AMX_SIDE, step = tiles * AMX_PLANES * AMX_TILE;
+    AMX_SETTLE();
+    size_t j = 0;
+    for (; j + 2 <= tiles; j += 2) {
+        const uint16_t *at = values + j * AMX_PLANES * AMX_TILE;
+        float *to = sums + j * AMX_QUERIES * AMX_SIDE;
+        if (queries > AMX_SIDE)
+            amx_average_of(2, 2, chunks, weights, at, step, to);
+        else
+            amx_average_of(1, 2, chunks, weights, at, step, to);
+    }
+    if (j < tiles) {
+        const uint16_t *at = values + j * AMX_PLANES * AMX_TILE;
+        float *to = sums + j * AMX_QUERIES * AMX_SIDE;
+        if (queries > AMX_SIDE)
+            amx_average_of(2, 1, chunks, weights, at, step, to);
+        else
+            amx_average_of(1, 1, chunks, weights, at, step, to);
+    }
+    AMX_SETTLE();
+}
+
+/* ---- weights ----------------------------------------------------------------------------------------------- */
+
+/* Planes of numbers that are not negative, cut off instead of rounded: no plane is negative either. */
+static inline amx_planes amx_cut(__m512 v)
+{
+    const __m512i kept = _mm512_set1_epi32(-0x10000);
+    amx_planes p = {.high = _mm512_castps_si512(v)};
+    v = _mm512_sub_ps(v, _mm512_castsi512_ps(_mm512_and_si512(p.high, kept)));
+    p.middle = _mm512_castps_si512(v);
+    p.low = _mm512_castps_si512(_mm512_sub_ps(v, _mm512_castsi512_ps(_mm512_and_si512(p.middle, kept))));
+    return p;
+}
+
+/* Scores to planes of weights, one block; totals gains their sums, a vector a query. plain: no shift, all are real. */
+SIMD_INLINE void amx_weigh(size_t queries, size_t count, const float *shift, const float *scores, uint16_t *weights,
+                           float *totals, bool plain)
+{
+    for (size_t q = 0; q < queries; q++, scores += AMX_BLOCK, totals += AMX_SIDE) {
+        __m512 a = load_f32(scores), b = load_f32(scores + AMX_SIDE);
+        if (plain) {
+            a = exp_f32(a);
+            b = exp_f32(b);
+        } else {
+            const __m512 top = shift ? splat_f32(shift + q) : zero_f32();
+            a = first_lanes_f32(exp_or_zero_f32(_mm512_sub_ps(a, top)), (int)count, zero_f32());
+            b = first_lanes_f32(exp_or_zero_f32(_mm512_sub_ps(b, top)), (int)count - AMX_SIDE, zero_f32());
+        }
+        store_f32(totals, _mm512_add_ps(load_f32(totals), _mm512_add_ps(a, b)));
+        amx_put_planes(weights + q / AMX_SIDE * AMX_PLANES * AMX_TILE, q % AMX_SIDE, amx_cut(a), amx_cut(b));
+    }
+}
+
+static SIMD_APART void amx_weigh_step(size_t queries, const float *scores, uint16_t *weights, float *totals)
+{
+    amx_weigh(queries, AMX_BLOCK, NULL, scores, weights, totals, true);
+}
+
+static SIMD_APART void amx_guarded_weigh_step(size_t queries, size_t count, const float *shift, const float *scores,
+                                              uint16_t *weights, float *totals)
+{
+    amx_weigh(queries, count, shift, scores, weights, totals, false);
+}
+
+/* ---- panels ------------------------------------------------------------------------------------------------ */
+
+typedef struct amx_scratch {
+    uint16_t *keys, *values; /* planes of a piece */
+    uint16_t *weights;       /* AMX_AHEAD blocks */
+    float *scores, *totals;
+    float *sums; /* [columns / AMX_SIDE][AMX_QUERIES][AMX_SIDE] */
+} amx_scratch;
+
+static inline size_t amx_key_words(size_t d)
+{
+    return amx_chunks(d) * AMX_SQUARE / AMX_BLOCK;
+}
+
+static inline size_t amx_value_words(size_t columns)
+{
+    return columns * AMX_PLANES;
+}
+
+/* Memories of a piece, whole panels. */
+static inline size_t amx_piece(size_t d, size_t columns)
+{
+    const size_t panel = HOP_PANEL * (amx_key_words(d) + amx_value_words(columns)) * sizeof(uint16_t);
+    const size_t panels = AMX_PIECE_BYTES / panel;
+    return (panels < 1 ? 1 : panels > AMX_PIECE / HOP_PANEL ? AMX_PIECE / HOP_PANEL : panels) * HOP_PANEL;
+}
+
+static size_t amx_lay_out(size_t d, size_t columns, void *scratch, amx_scratch *out)
+{
+    const size_t piece = amx_piece(d, columns);
+    uint16_t *keys = scratch, *values = keys + piece * amx_key_words(d);
+    uint16_t *weights = values + piece * amx_value_words(columns);
+    float *scores = (float *)(void *)(weights + AMX_AHEAD * AMX_SQUARE), *totals = scores + AMX_QUERIES * AMX_BLOCK;
+    float *sums = totals + AMX_QUERIES * AMX_SIDE;
+    *out = (amx_scratch){keys, values, weights, scores, totals, sums};
+    return (size_t)((char *)(sums + AMX_QUERIES * columns) - (char *)scratch);
+}
+
+static size_t amx_scratch_bytes(size_t d, size_t columns)
+{
+    const size_t words = amx_piece(d, columns) * (amx_key_words(d) + amx_value_words(columns)) + AMX_AHEAD * AMX_SQUARE;
+    return words * sizeof(uint16_t) + AMX_QUERIES * (AMX_BLOCK + AMX_SIDE + columns) * sizeof(float);
+}
+
+/* What lies behind a piece, which the next one most likely is, a lot of it with each block of each group. */
+static inline simd_ahead amx_ahead_of(const hop_panel_f32 *panel, size_t low, size_t count, size_t first)
+{
+    const size_t d = panel->d, columns = panel->values ? panel->columns : 0, memories = hop_round_up(count, HOP_PANEL);
+    const size_t keys = memories * d, values = memories * columns, lines = (keys + values) * sizeof(float) / 64;
+    const size_t groups = (panel->L + AMX_QUERIES - 1) / AMX_QUERIES, group = first / AMX_QUERIES;
+    const size_t behind = low + memories;
+    return (simd_ahead){.keys = (uintptr_t)(panel->keys + behind * d),
+                        .values = (uintptr_t)(panel->values + behind * columns) - keys * sizeof(float),
+                        .cut = keys * sizeof(float) / 64,
+                        .line = lines * group / groups,
+                        .end = lines * (group + 1) / groups,
+                        .lot = lines / groups / (memories / AMX_BLOCK) + 1};
+}
+
+/* One group of queries through a piece of `count` memories. */
+static void amx_group(const hop_panel_f32 *panel, size_t first, size_t count, const amx_scratch *at, simd_ahead ahead)
+{
+    const size_t d = panel->d, columns = panel->columns;
+    const size_t queries = panel->L - first < AMX_QUERIES ? panel->L - first : AMX_QUERIES;
+    const uint16_t *x = (const uint16_t *)panel->queries + first / AMX_QUERIES * amx_chunks(d) * AMX_SQUARE;
+    memset(at->totals, 0, AMX_QUERIES * AMX_SIDE * sizeof(float));
+    memset(at->sums, 0, AMX_QUERIES * columns * sizeof(float));
+    const size_t blocks = (count + AMX_BLOCK - 1) / AMX_BLOCK;
+    for (size_t block = 0, kept = 0; block < blocks; block++) {
+        const size_t real = count - block * AMX_BLOCK < AMX_BLOCK ? count - block * AMX_BLOCK : AMX_BLOCK;
+        uint16_t *weights = at->weights + kept * AMX_SQUARE;
+        simd_fetch_ahead(&ahead);
+        amx_scores(queries, d, x, at->keys + block * AMX_BLOCK * amx_key_words(d), at->scores);
+        if (!panel->shift && real == AMX_BLOCK)
+            amx_weigh_step(queries, at->scores, weights, at->totals);
+        else
+            amx_guarded_weigh_step(queries, real, panel->shift ? panel->shift + first : NULL, at->scores, weights,
+                                   at->totals);
+        if (++kept < AMX_AHEAD && block + 1 < blocks)
+            continue;
+        amx_average(queries, columns, kept, at->weights,
+                    at->values + (block + 1 - kept) * AMX_BLOCK * amx_value_words(columns), at->sums);
+        kept = 0;
+    }
+    for (size_t q = 0; q < queries; q++) {
+        double *N = panel->N + (first + q) * columns;
+        panel->D[first + q] += (double)total_f32(load_f32(at->totals + q * AMX_SIDE));
+        for (size_t j = 0; j < columns; j += AMX_SIDE)
+            widen_add_f32(at->sums + (j * AMX_QUERIES) + q * AMX_SIDE, AMX_SIDE, N + j);
+    }
+}
+
+static void amx_panel(const hop_panel_f32 *panel)
+{
+    if (panel->L <= AMX_FEW) {
+        panel_f32(panel);
+        return;
+    }
+    assert(panel->count <= HOP_RUN && panel->columns % HOP_COLUMNS == 0);
+    assert(panel->values || panel->d <= panel->columns);
+    const size_t d = panel->d, columns = panel->columns, most = amx_piece(d, columns);
+    amx_scratch at;
+    amx_lay_out(d, columns, panel->scratch, &at);
+    amx_begin();
+    for (size_t low = 0; low < panel->count; low += most) {
+        const size_t count = panel->count - low < most ? panel->count - low : most;
+        for (size_t m = 0; m < count; m += HOP_PANEL)
+            amx_keys(d, panel->keys + (low + m) * d, at.keys + m * amx_key_words(d));
+        for (size_t m = 0; m < count; m += AMX_BLOCK)
+            amx_values(panel, low + m, at.values + m * amx_value_words(columns));
+        for (size_t first = 0; first < panel->L; first += AMX_QUERIES)
+            amx_group(panel, first, count, &at, amx_ahead_of(panel, low, count, first));
+    }
+    _tile_release();
+}
+
+static void amx_top(const hop_panel_f32 *panel, float *top)
+{
+    if (panel->L <= AMX_FEW) {
+        top_f32(panel, top);
+        return;
+    }
+    assert(panel->count <= HOP_PANEL);
+    const float lowest = -INFINITY;
+    const size_t d = panel->d;
+    amx_scratch at;
+    amx_lay_out(d, panel->columns, panel->scratch, &at);
+    amx_begin();
+    amx_keys(d, panel->keys, at.keys);
+    for (size_t first = 0; first < panel->L; first += AMX_QUERIES) {
+        const size_t queries = panel->L - first < AMX_QUERIES ? panel->L - first : AMX_QUERIES;
+        const uint16_t *x = (const uint16_t *)panel->queries + first / AMX_QUERIES * amx_chunks(d) * AMX_SQUARE;
+        for (size_t m = 0; m < panel->count; m += AMX_BLOCK) {
+            const int count = (int)(panel->count - m);
+            amx_scores(queries, d, x, at.keys + m * amx_key_words(d), at.scores);
+            for (size_t q = 0; q < queries; q++) {
+                const float *row = at.scores + q * AMX_BLOCK;
+                __m512 a = first_lanes_f32(load_f32(row), count, splat_f32(&lowest));
+                __m512 b = first_lanes_f32(load_f32(row + AMX_SIDE), count - AMX_SIDE, splat_f32(&lowest));
+                const float largest = largest_f32(max_f32(a, b));
+                top[first + q] = largest > top[first + q] ? largest : top[first + q];
+            }
+        }
+    }
+    _tile_release();
+}
+
+#endif
