@@ -21,12 +21,13 @@ enum {
     AMX_CHUNK = 32, /* products that an element of a result sums */
     AMX_TILE = AMX_SIDE * AMX_CHUNK,
     AMX_PLANES = 3,
-    AMX_QUERIES = 32,                       /* of a group: two tiles */
-    AMX_BLOCK = 32,                         /* memories that are scored at a time: two tiles, and a chunk of the sums */
+    AMX_QUERIES = 32, /* of a group: two tiles */
+    AMX_BLOCK = 32,   /* memories that are scored at a time: two tiles, and a chunk of the sums */
+    AMX_LATE = 32,
     AMX_AHEAD = 4,                          /* blocks of weights that are kept until they meet the values */
     AMX_SQUARE = 2 * AMX_PLANES * AMX_TILE, /* bf16 of a chunk of two tiles */
     AMX_PIECE = 4 * HOP_PANEL,              /* most memories of a piece: its sums are f32 until they are added in f64 */
-    AMX_PIECE_BYTES = 512 << 10,            /* of a piece's planes, if that is a panel at least */
+    AMX_PIECE_BYTES = 1024 << 10,           /* of a piece's planes, if that is a panel at least */
     AMX_FEW = 16                            /* queries that the vectors alone answer sooner */
 };
 
@@ -42,6 +43,12 @@ static inline size_t amx_chunks(size_t d)
 static inline bool amx_stacks(size_t d)
 {
     return d % AMX_CHUNK && d % AMX_CHUNK <= AMX_SIDE;
+}
+
+/* Products of two squares of tiles that a square of scores takes. */
+static inline size_t amx_steps(size_t d)
+{
+    return amx_chunks(d) * 6 - (amx_stacks(d) ? 3 : 0);
 }
 
 /* ---- planes ------------------------------------------------------------------------------------------------ */
@@ -70,7 +77,7 @@ static inline amx_planes amx_split(__m512 v)
 static inline __m512i amx_pair(__m512i a, __m512i b)
 {
     const __m512i kept = _mm512_set1_epi32(-0x10000);
-    return _mm512_ternarylogic_epi32(kept, _mm512_srli_epi32(a, 16), b, 0xac); /* kept ? b : a */
+    return _mm512_ternarylogic_epi32(_mm512_srli_epi32(a, 16), b, kept, 0xd8); /* kept ? b : a */
 }
 
 static inline void amx_put(uint16_t *tile, size_t row, __m512i pairs)
@@ -166,6 +173,65 @@ static SIMD_APART void amx_values(const hop_panel_f32 *panel, size_t m, uint16_t
                            amx_split(amx_values_at(panel, m + AMX_SIDE + row, j)));
 }
 
+/* ---- weights ----------------------------------------------------------------------------------------------- */
+
+/* Planes of numbers that are not negative, cut off instead of rounded: no plane is negative either. */
+static inline amx_planes amx_cut(__m512 v)
+{
+    const __m512i kept = _mm512_set1_epi32(-0x10000);
+    amx_planes p = {.high = _mm512_castps_si512(v)};
+    v = _mm512_sub_ps(v, _mm512_castsi512_ps(_mm512_and_si512(p.high, kept)));
+    p.middle = _mm512_castps_si512(v);
+    p.low = _mm512_castps_si512(_mm512_sub_ps(v, _mm512_castsi512_ps(_mm512_and_si512(p.middle, kept))));
+    return p;
+}
+
+/* Scores to planes of weights: queries `low` to `high` of a block; totals gains their sums, a vector a query. */
+typedef struct amx_job {
+    size_t queries, count;    /* of the block; memories that are real */
+    size_t done, step, steps; /* queries so far; parts, of so many */
+    const float *shift, *scores;
+    uint16_t *weights;
+    float *totals;
+} amx_job;
+
+SIMD_INLINE void amx_weigh(const amx_job *job, size_t low, size_t high, bool plain)
+{
+    const int count = (int)job->count;
+    for (size_t q = low; q < high; q++) {
+        const float *row = job->scores + q * AMX_BLOCK;
+        float *total = job->totals + q * AMX_SIDE;
+        __m512 a = load_f32(row), b = load_f32(row + AMX_SIDE);
+        if (plain) {
+            a = exp_f32(a);
+            b = exp_f32(b);
+        } else {
+            const __m512 top = job->shift ? splat_f32(job->shift + q) : zero_f32();
+            a = first_lanes_f32(exp_or_zero_f32(_mm512_sub_ps(a, top)), count, zero_f32());
+            b = first_lanes_f32(exp_or_zero_f32(_mm512_sub_ps(b, top)), count - AMX_SIDE, zero_f32());
+        }
+        store_f32(total, _mm512_add_ps(load_f32(total), _mm512_add_ps(a, b)));
+        amx_put_planes(job->weights + q / AMX_SIDE * AMX_PLANES * AMX_TILE, q % AMX_SIDE, amx_cut(a), amx_cut(b));
+    }
+}
+
+static SIMD_APART void amx_weigh_rows(const amx_job *job, size_t low, size_t high)
+{
+    if (!job->shift && job->count >= AMX_BLOCK)
+        amx_weigh(job, low, high, true);
+    else
+        amx_weigh(job, low, high, false);
+}
+
+/* The next part of a job; the tile unit multiplies meanwhile. */
+static inline void amx_meanwhile(amx_job *job)
+{
+    const size_t low = job->done, high = job->queries * ++job->step / job->steps;
+    job->done = high;
+    if (low < high)
+        amx_weigh_rows(job, low, high);
+}
+
 /* ---- products ---------------------------------------------------------------------------------------------- */
 
 static inline void amx_begin(void)
@@ -204,11 +270,13 @@ static inline void amx_begin(void)
             _tile_dpbf16ps(1, 4, 7);                                                                                   \
         if (n_left > 1 && n_right > 1)                                                                                 \
             _tile_dpbf16ps(3, 5, 7);                                                                                   \
+        if (job)                                                                                                       \
+            amx_meanwhile(job);                                                                                        \
     } while (0)
 
 /* Six products a chunk, the largest last; neighbours share a side. */
 SIMD_INLINE void amx_products(size_t n_left, size_t n_right, size_t chunks, const uint16_t *left, size_t left_step,
-                              const uint16_t *right, size_t right_step)
+                              const uint16_t *right, size_t right_step, amx_job *job)
 {
     for (size_t c = 0; c < chunks; c++, left += left_step, right += right_step) {
         AMX_LEFT(2);
@@ -227,7 +295,8 @@ SIMD_INLINE void amx_products(size_t n_left, size_t n_right, size_t chunks, cons
     }
 }
 
-SIMD_INLINE void amx_stacked_products(size_t n_left, size_t n_right, const uint16_t *left, const uint16_t *right)
+SIMD_INLINE void amx_stacked_products(size_t n_left, size_t n_right, const uint16_t *left, const uint16_t *right,
+                                      amx_job *job)
 {
     AMX_LEFT(2);
     AMX_RIGHT(0);
@@ -240,7 +309,8 @@ SIMD_INLINE void amx_stacked_products(size_t n_left, size_t n_right, const uint1
 }
 
 /* scores[q][m], AMX_BLOCK a query: the only place that makes them. */
-SIMD_INLINE void amx_scores_of(size_t n_left, size_t d, const uint16_t *queries, const uint16_t *keys, float *scores)
+SIMD_INLINE void amx_scores_of(size_t n_left, size_t d, const uint16_t *queries, const uint16_t *keys, float *scores,
+                               amx_job *job)
 {
     const size_t n_right = 2, whole = amx_chunks(d) - amx_stacks(d);
     _tile_zero(0);
@@ -249,9 +319,9 @@ SIMD_INLINE void amx_scores_of(size_t n_left, size_t d, const uint16_t *queries,
         _tile_zero(2);
         _tile_zero(3);
     }
-    amx_products(n_left, n_right, whole, queries, AMX_SQUARE, keys, AMX_SQUARE);
+    amx_products(n_left, n_right, whole, queries, AMX_SQUARE, keys, AMX_SQUARE, job);
     if (amx_stacks(d))
-        amx_stacked_products(n_left, n_right, queries + whole * AMX_SQUARE, keys + whole * AMX_SQUARE);
+        amx_stacked_products(n_left, n_right, queries + whole * AMX_SQUARE, keys + whole * AMX_SQUARE, job);
     const size_t step = AMX_BLOCK * sizeof(float);
     _tile_stored(0, scores, step);
     _tile_stored(1, scores + AMX_SIDE, step);
@@ -261,19 +331,20 @@ SIMD_INLINE void amx_scores_of(size_t n_left, size_t d, const uint16_t *queries,
     }
 }
 
-static SIMD_APART void amx_scores(size_t queries, size_t d, const uint16_t *x, const uint16_t *keys, float *scores)
+static SIMD_APART void amx_scores(size_t queries, size_t d, const uint16_t *x, const uint16_t *keys, float *scores,
+                                  amx_job *job)
 {
     AMX_SETTLE();
     if (queries > AMX_SIDE)
-        amx_scores_of(2, d, x, keys, scores);
+        amx_scores_of(2, d, x, keys, scores, job);
     else
-        amx_scores_of(1, d, x, keys, scores);
+        amx_scores_of(1, d, x, keys, scores, job);
     AMX_SETTLE();
 }
 
 /* sums[column tile][q][AMX_SIDE] += weights of `chunks` blocks times values, n_right column tiles. */
 SIMD_INLINE void amx_average_of(size_t n_left, size_t n_right, size_t chunks, const uint16_t *weights,
-                                const uint16_t *values, size_t values_step, float *sums)
+                                const uint16_t *values, size_t values_step, float *sums, amx_job *job)
 {
     float *next = sums + AMX_QUERIES * AMX_SIDE;
     _tile_loadd(0, sums, 64);
@@ -283,7 +354,7 @@ SIMD_INLINE void amx_average_of(size_t n_left, size_t n_right, size_t chunks, co
         _tile_loadd(2, sums + AMX_SIDE * AMX_SIDE, 64);
     if (n_left > 1 && n_right > 1)
         _tile_loadd(3, next + AMX_SIDE * AMX_SIDE, 64);
-    amx_products(n_left, n_right, chunks, weights, AMX_SQUARE, values, values_step);
+    amx_products(n_left, n_right, chunks, weights, AMX_SQUARE, values, values_step, job);
     _tile_stored(0, sums, 64);
     if (n_right > 1)
         _tile_stored(1, next, 64);
@@ -294,7 +365,7 @@ SIMD_INLINE void amx_average_of(size_t n_left, size_t n_right, size_t chunks, co
 }
 
 static SIMD_APART void amx_average(size_t queries, size_t columns, size_t chunks, const uint16_t *weights,
-                                   const uint16_t *values, float *sums)
+                                   const uint16_t *values, float *sums, amx_job *job)
 {
     const size_t tiles = columns / AMX_SIDE, step = tiles * AMX_PLANES * AMX_TILE;
     AMX_SETTLE();
@@ -303,62 +374,19 @@ static SIMD_APART void amx_average(size_t queries, size_t columns, size_t chunks
         const uint16_t *at = values + j * AMX_PLANES * AMX_TILE;
         float *to = sums + j * AMX_QUERIES * AMX_SIDE;
         if (queries > AMX_SIDE)
-            amx_average_of(2, 2, chunks, weights, at, step, to);
+            amx_average_of(2, 2, chunks, weights, at, step, to, job);
         else
-            amx_average_of(1, 2, chunks, weights, at, step, to);
+            amx_average_of(1, 2, chunks, weights, at, step, to, job);
     }
     if (j < tiles) {
         const uint16_t *at = values + j * AMX_PLANES * AMX_TILE;
         float *to = sums + j * AMX_QUERIES * AMX_SIDE;
         if (queries > AMX_SIDE)
-            amx_average_of(2, 1, chunks, weights, at, step, to);
+            amx_average_of(2, 1, chunks, weights, at, step, to, job);
         else
-            amx_average_of(1, 1, chunks, weights, at, step, to);
+            amx_average_of(1, 1, chunks, weights, at, step, to, job);
     }
     AMX_SETTLE();
-}
-
-/* ---- weights ----------------------------------------------------------------------------------------------- */
-
-/* Planes of numbers that are not negative, cut off instead of rounded: no plane is negative either. */
-static inline amx_planes amx_cut(__m512 v)
-{
-    const __m512i kept = _mm512_set1_epi32(-0x10000);
-    amx_planes p = {.high = _mm512_castps_si512(v)};
-    v = _mm512_sub_ps(v, _mm512_castsi512_ps(_mm512_and_si512(p.high, kept)));
-    p.middle = _mm512_castps_si512(v);
-    p.low = _mm512_castps_si512(_mm512_sub_ps(v, _mm512_castsi512_ps(_mm512_and_si512(p.middle, kept))));
-    return p;
-}
-
-/* Scores to planes of weights, one block; totals gains their sums, a vector a query. plain: no shift, all are real. */
-SIMD_INLINE void amx_weigh(size_t queries, size_t count, const float *shift, const float *scores, uint16_t *weights,
-                           float *totals, bool plain)
-{
-    for (size_t q = 0; q < queries; q++, scores += AMX_BLOCK, totals += AMX_SIDE) {
-        __m512 a = load_f32(scores), b = load_f32(scores + AMX_SIDE);
-        if (plain) {
-            a = exp_f32(a);
-            b = exp_f32(b);
-        } else {
-            const __m512 top = shift ? splat_f32(shift + q) : zero_f32();
-            a = first_lanes_f32(exp_or_zero_f32(_mm512_sub_ps(a, top)), (int)count, zero_f32());
-            b = first_lanes_f32(exp_or_zero_f32(_mm512_sub_ps(b, top)), (int)count - AMX_SIDE, zero_f32());
-        }
-        store_f32(totals, _mm512_add_ps(load_f32(totals), _mm512_add_ps(a, b)));
-        amx_put_planes(weights + q / AMX_SIDE * AMX_PLANES * AMX_TILE, q % AMX_SIDE, amx_cut(a), amx_cut(b));
-    }
-}
-
-static SIMD_APART void amx_weigh_step(size_t queries, const float *scores, uint16_t *weights, float *totals)
-{
-    amx_weigh(queries, AMX_BLOCK, NULL, scores, weights, totals, true);
-}
-
-static SIMD_APART void amx_guarded_weigh_step(size_t queries, size_t count, const float *shift, const float *scores,
-                                              uint16_t *weights, float *totals)
-{
-    amx_weigh(queries, count, shift, scores, weights, totals, false);
 }
 
 /* ---- panels ------------------------------------------------------------------------------------------------ */
@@ -393,7 +421,7 @@ static size_t amx_lay_out(size_t d, size_t columns, void *scratch, amx_scratch *
     const size_t piece = amx_piece(d, columns);
     uint16_t *keys = scratch, *values = keys + piece * amx_key_words(d);
     uint16_t *weights = values + piece * amx_value_words(columns);
-    float *scores = (float *)(void *)(weights + AMX_AHEAD * AMX_SQUARE), *totals = scores + AMX_QUERIES * AMX_BLOCK;
+    float *scores = (float *)(void *)(weights + AMX_AHEAD * AMX_SQUARE), *totals = scores + 2 * AMX_QUERIES * AMX_BLOCK;
     float *sums = totals + AMX_QUERIES * AMX_SIDE;
     *out = (amx_scratch){keys, values, weights, scores, totals, sums};
     return (size_t)((char *)(sums + AMX_QUERIES * columns) - (char *)scratch);
@@ -402,26 +430,11 @@ static size_t amx_lay_out(size_t d, size_t columns, void *scratch, amx_scratch *
 static size_t amx_scratch_bytes(size_t d, size_t columns)
 {
     const size_t words = amx_piece(d, columns) * (amx_key_words(d) + amx_value_words(columns)) + AMX_AHEAD * AMX_SQUARE;
-    return words * sizeof(uint16_t) + AMX_QUERIES * (AMX_BLOCK + AMX_SIDE + columns) * sizeof(float);
-}
-
-/* What lies behind a piece, which the next one most likely is, a lot of it with each block of each group. */
-static inline simd_ahead amx_ahead_of(const hop_panel_f32 *panel, size_t low, size_t count, size_t first)
-{
-    const size_t d = panel->d, columns = panel->values ? panel->columns : 0, memories = hop_round_up(count, HOP_PANEL);
-    const size_t keys = memories * d, values = memories * columns, lines = (keys + values) * sizeof(float) / 64;
-    const size_t groups = (panel->L + AMX_QUERIES - 1) / AMX_QUERIES, group = first / AMX_QUERIES;
-    const size_t behind = low + memories;
-    return (simd_ahead){.keys = (uintptr_t)(panel->keys + behind * d),
-                        .values = (uintptr_t)(panel->values + behind * columns) - keys * sizeof(float),
-                        .cut = keys * sizeof(float) / 64,
-                        .line = lines * group / groups,
-                        .end = lines * (group + 1) / groups,
-                        .lot = lines / groups / (memories / AMX_BLOCK) + 1};
+    return words * sizeof(uint16_t) + AMX_QUERIES * (2 * AMX_BLOCK + AMX_SIDE + columns) * sizeof(float);
 }
 
 /* One group of queries through a piece of `count` memories. */
-static void amx_group(const hop_panel_f32 *panel, size_t first, size_t count, const amx_scratch *at, simd_ahead ahead)
+static void amx_group(const hop_panel_f32 *panel, size_t first, size_t count, const amx_scratch *at)
 {
     const size_t d = panel->d, columns = panel->columns;
     const size_t queries = panel->L - first < AMX_QUERIES ? panel->L - first : AMX_QUERIES;
@@ -429,20 +442,33 @@ static void amx_group(const hop_panel_f32 *panel, size_t first, size_t count, co
     memset(at->totals, 0, AMX_QUERIES * AMX_SIDE * sizeof(float));
     memset(at->sums, 0, AMX_QUERIES * columns * sizeof(float));
     const size_t blocks = (count + AMX_BLOCK - 1) / AMX_BLOCK;
+    const size_t key_words = AMX_BLOCK * amx_key_words(d), value_words = AMX_BLOCK * amx_value_words(columns);
+    const size_t score_steps = amx_steps(d), sum_steps = (columns + AMX_BLOCK - 1) / AMX_BLOCK * 6;
+    const bool late = columns <= AMX_LATE; /* sums of a block are made while the next one is weighed */
+    float *scores[2] = {at->scores, at->scores + AMX_QUERIES * AMX_BLOCK};
+    amx_scores(queries, d, x, at->keys, scores[0], NULL);
     for (size_t block = 0, kept = 0; block < blocks; block++) {
-        const size_t real = count - block * AMX_BLOCK < AMX_BLOCK ? count - block * AMX_BLOCK : AMX_BLOCK;
-        uint16_t *weights = at->weights + kept * AMX_SQUARE;
-        simd_fetch_ahead(&ahead);
-        amx_scores(queries, d, x, at->keys + block * AMX_BLOCK * amx_key_words(d), at->scores);
-        if (!panel->shift && real == AMX_BLOCK)
-            amx_weigh_step(queries, at->scores, weights, at->totals);
-        else
-            amx_guarded_weigh_step(queries, real, panel->shift ? panel->shift + first : NULL, at->scores, weights,
-                                   at->totals);
-        if (++kept < AMX_AHEAD && block + 1 < blocks)
+        const bool next = block + 1 < blocks;
+        const size_t slot = late ? block % 2 : kept;
+        amx_job job = {.queries = queries,
+                       .count = count - block * AMX_BLOCK,
+                       .steps = (next ? score_steps : 0) + (late && block ? sum_steps : 0),
+                       .shift = panel->shift ? panel->shift + first : NULL,
+                       .scores = scores[block % 2],
+                       .weights = at->weights + slot * AMX_SQUARE,
+                       .totals = at->totals};
+        if (next)
+            amx_scores(queries, d, x, at->keys + (block + 1) * key_words, scores[(block + 1) % 2], &job);
+        if (late && block)
+            amx_average(queries, columns, 1, at->weights + (1 - slot) * AMX_SQUARE,
+                        at->values + (block - 1) * value_words, at->sums, &job);
+        if (job.done < queries)
+            amx_weigh_rows(&job, job.done, queries);
+        if (late ? next : ++kept < AMX_AHEAD && next)
             continue;
-        amx_average(queries, columns, kept, at->weights,
-                    at->values + (block + 1 - kept) * AMX_BLOCK * amx_value_words(columns), at->sums);
+        kept = late ? 1 : kept;
+        amx_average(queries, columns, kept, at->weights + (late ? slot * AMX_SQUARE : 0),
+                    at->values + (block + 1 - kept) * value_words, at->sums, NULL);
         kept = 0;
     }
     for (size_t q = 0; q < queries; q++) {
@@ -455,7 +481,7 @@ static void amx_group(const hop_panel_f32 *panel, size_t first, size_t count, co
 
 static void amx_panel(const hop_panel_f32 *panel)
 {
-    if (panel->L <= AMX_FEW) {
+    if (panel->L <= AMX_FEW || !panel->d) {
         panel_f32(panel);
         return;
     }
@@ -472,14 +498,14 @@ static void amx_panel(const hop_panel_f32 *panel)
         for (size_t m = 0; m < count; m += AMX_BLOCK)
             amx_values(panel, low + m, at.values + m * amx_value_words(columns));
         for (size_t first = 0; first < panel->L; first += AMX_QUERIES)
-            amx_group(panel, first, count, &at, amx_ahead_of(panel, low, count, first));
+            amx_group(panel, first, count, &at);
     }
     _tile_release();
 }
 
 static void amx_top(const hop_panel_f32 *panel, float *top)
 {
-    if (panel->L <= AMX_FEW) {
+    if (panel->L <= AMX_FEW || !panel->d) {
         top_f32(panel, top);
         return;
     }
@@ -495,7 +521,7 @@ static void amx_top(const hop_panel_f32 *panel, float *top)
         const uint16_t *x = (const uint16_t *)panel->queries + first / AMX_QUERIES * amx_chunks(d) * AMX_SQUARE;
         for (size_t m = 0; m < panel->count; m += AMX_BLOCK) {
             const int count = (int)(panel->count - m);
-            amx_scores(queries, d, x, at.keys + m * amx_key_words(d), at.scores);
+            amx_scores(queries, d, x, at.keys + m * amx_key_words(d), at.scores, NULL);
             for (size_t q = 0; q < queries; q++) {
                 const float *row = at.scores + q * AMX_BLOCK;
                 __m512 a = first_lanes_f32(load_f32(row), count, splat_f32(&lowest));
