@@ -31,9 +31,8 @@ size_t hop_dense_batch(const hop_model *model)
 {
     size_t row = (model->d + model->columns) * sizeof(double);
     size_t batch = (size_t)BATCH_BYTES / row;
-    batch = batch < BATCH_MIN ? BATCH_MIN : batch > HOP_DENSE_BATCH_MAX ? HOP_DENSE_BATCH_MAX : batch;
-    size_t group = hop_kernels_get()->group;
-    return group && batch > group ? batch / group * group : batch;
+    size_t most = hop_kernels_get()->batch_f32;
+    return batch < BATCH_MIN ? BATCH_MIN : batch > most ? most : batch;
 }
 
 /* What one segment writes; f32 or f64 by what is run. Everything is carved 64-byte aligned. */

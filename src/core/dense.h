@@ -13,10 +13,9 @@
 #include "core/query.h"
 
 /*
- * Rows of one call: at most this many are run side by side; the workspace is sized for it. Groups of 24 share what the
- * kernels read of the panels, and eleven of them are enough to read memory far more slowly than it can be read.
+ * Rows of one call: at most this many are run side by side; the workspace is sized for what the kernels in use want.
  */
-enum { HOP_DENSE_BATCH_MAX = 264, HOP_DENSE_SEGMENTS_MAX = 64 };
+enum { HOP_DENSE_BATCH_MAX = HOP_BATCH_MAX, HOP_DENSE_SEGMENTS_MAX = 64 };
 size_t hop_dense_batch(const hop_model *model);
 size_t hop_dense_workspace_bytes(const hop_model *model); /* 0: the sizes overflow */
 

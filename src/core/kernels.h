@@ -18,6 +18,7 @@ enum {
     HOP_RUN = 8 * HOP_PANEL,     /* most memories of one call: their sums are f32 before they are added in f64 */
     HOP_COLUMNS = 16,            /* value rows of a panel are padded to a multiple of this many f32 (and f64) */
     HOP_BLOCK = 64,              /* columns of a panel's values that lie together */
+    HOP_BATCH_MAX = 512,         /* most queries of a pass that a table asks for */
     HOP_LANES = 16,              /* most queries that the almost-linear retriever evaluates side by side */
     HOP_LANE_BYTES = 64,         /* most bytes that one number of all lanes takes */
     HOP_SWEEP_PAD = 32,          /* numbers behind each array of a single query's sweep */
@@ -236,7 +237,7 @@ typedef struct hop_query_sums {
 
 typedef struct hop_kernels {
     const char *isa;
-    size_t group; /* f32 panels take so many queries together: best are multiples of it; 0: any */
+    size_t batch_f32; /* queries of a pass, at most: more would not read the panels any faster */
 
     /* What the f32 panels promise: docs/MATH.md, "Dense". */
     double score_depth;   /* d + 1 or this, the larger, counts the roundings of a score; 0: d + 1 */

@@ -193,6 +193,7 @@ typedef struct amx_job {
     const float *shift, *scores;
     uint16_t *weights;
     float *totals;
+    simd_ahead *ahead;
 } amx_job;
 
 SIMD_INLINE void amx_weigh(const amx_job *job, size_t low, size_t high, bool plain)
@@ -227,6 +228,7 @@ static SIMD_APART void amx_weigh_rows(const amx_job *job, size_t low, size_t hig
 static inline void amx_meanwhile(amx_job *job)
 {
     const size_t low = job->done, high = job->queries * ++job->step / job->steps;
+    simd_fetch_ahead(job->ahead);
     job->done = high;
     if (low < high)
         amx_weigh_rows(job, low, high);
@@ -433,8 +435,23 @@ static size_t amx_scratch_bytes(size_t d, size_t columns)
     return words * sizeof(uint16_t) + AMX_QUERIES * (2 * AMX_BLOCK + AMX_SIDE + columns) * sizeof(float);
 }
 
+/* What lies behind a piece, which the next one most likely is, a little with each step of each group. */
+static inline simd_ahead amx_ahead_of(const hop_panel_f32 *panel, size_t low, size_t count, size_t first)
+{
+    const size_t d = panel->d, columns = panel->values ? panel->columns : 0, memories = hop_round_up(count, HOP_PANEL);
+    const size_t keys = memories * d, values = memories * columns, lines = (keys + values) * sizeof(float) / 64;
+    const size_t groups = (panel->L + AMX_QUERIES - 1) / AMX_QUERIES, group = first / AMX_QUERIES;
+    const size_t behind = low + memories, steps = memories / AMX_BLOCK * amx_steps(d);
+    return (simd_ahead){.keys = (uintptr_t)(panel->keys + behind * d),
+                        .values = (uintptr_t)(panel->values + behind * columns) - keys * sizeof(float),
+                        .cut = keys * sizeof(float) / 64,
+                        .line = lines * group / groups,
+                        .end = lines * (group + 1) / groups,
+                        .lot = lines / groups / steps + 1};
+}
+
 /* One group of queries through a piece of `count` memories. */
-static void amx_group(const hop_panel_f32 *panel, size_t first, size_t count, const amx_scratch *at)
+static void amx_group(const hop_panel_f32 *panel, size_t first, size_t low, size_t count, const amx_scratch *at)
 {
     const size_t d = panel->d, columns = panel->columns;
     const size_t queries = panel->L - first < AMX_QUERIES ? panel->L - first : AMX_QUERIES;
@@ -442,6 +459,7 @@ static void amx_group(const hop_panel_f32 *panel, size_t first, size_t count, co
     memset(at->totals, 0, AMX_QUERIES * AMX_SIDE * sizeof(float));
     memset(at->sums, 0, AMX_QUERIES * columns * sizeof(float));
     const size_t blocks = (count + AMX_BLOCK - 1) / AMX_BLOCK;
+    simd_ahead ahead = amx_ahead_of(panel, low, count, first);
     const size_t key_words = AMX_BLOCK * amx_key_words(d), value_words = AMX_BLOCK * amx_value_words(columns);
     const size_t score_steps = amx_steps(d), sum_steps = (columns + AMX_BLOCK - 1) / AMX_BLOCK * 6;
     const bool late = columns <= AMX_LATE; /* sums of a block are made while the next one is weighed */
@@ -456,7 +474,8 @@ static void amx_group(const hop_panel_f32 *panel, size_t first, size_t count, co
                        .shift = panel->shift ? panel->shift + first : NULL,
                        .scores = scores[block % 2],
                        .weights = at->weights + slot * AMX_SQUARE,
-                       .totals = at->totals};
+                       .totals = at->totals,
+                       .ahead = &ahead};
         if (next)
             amx_scores(queries, d, x, at->keys + (block + 1) * key_words, scores[(block + 1) % 2], &job);
         if (late && block)
@@ -498,7 +517,7 @@ static void amx_panel(const hop_panel_f32 *panel)
         for (size_t m = 0; m < count; m += AMX_BLOCK)
             amx_values(panel, low + m, at.values + m * amx_value_words(columns));
         for (size_t first = 0; first < panel->L; first += AMX_QUERIES)
-            amx_group(panel, first, count, &at);
+            amx_group(panel, first, low, count, &at);
     }
     _tile_release();
 }

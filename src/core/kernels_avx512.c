@@ -210,6 +210,7 @@ static inline void to_f32_f64(float *at, vec_f64 v)
 
 const hop_kernels hop_kernels_avx512 = {
     .isa = "avx512",
+    .batch_f32 = 11 * SIMD_GROUP,
     .reach_f32 = 80,
     .underflow_f32 = 0x1p-150,
     .panel_f32 = panel_f32,
@@ -229,7 +230,7 @@ const hop_kernels hop_kernels_avx512 = {
 
 const hop_kernels hop_kernels_amx = {
     .isa = "amx",
-    .group = AMX_QUERIES,
+    .batch_f32 = HOP_BATCH_MAX,
     .score_depth = 20,
     .reach_f32 = 60,
     .underflow_f32 = 0x1p-121,
