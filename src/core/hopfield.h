@@ -94,12 +94,13 @@ typedef struct hop_executor {
 
 /*
  * Choose kernels once, at the start of the process and before any other call. name: "auto", "reference", on
- * x86-64 "avx2", "avx512", "amx", on aarch64 "neon"; NULL reads HOPFIELDD_ISA and falls back to "auto". HOP_E_UNKNOWN:
+ * x86-64 "avx2", "avx512", "amx" ("amx-tiles" is that with tiles where they do not pay too, for tests), on aarch64
+ * "neon"; NULL reads HOPFIELDD_ISA and falls back to "auto". HOP_E_UNKNOWN:
  * no such name, or this CPU or OS cannot run it (the kernels in use are then unchanged). "auto" and "amx" ask Linux for
  * the process's use of AMX's tiles, which it keeps. A workspace belongs to the kernels it was measured for.
  */
 HOP_WARN_UNUSED hop_status hop_isa_choose(const char *name, hop_error *error);
-const char *hop_isa_name(void);    /* "reference", "avx2", "avx512", "amx", "neon": the kernels in use */
+const char *hop_isa_name(void);    /* "reference", "avx2", "avx512", "amx", "neon", ...: the kernels in use */
 const char *hop_blas_core(void);   /* what OpenBLAS runs on this CPU, for example "SkylakeX" */
 const char *hop_blas_config(void); /* OpenBLAS's own description of its build */
 

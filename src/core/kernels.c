@@ -21,8 +21,9 @@ static const isa isas[] = {
 #if defined(__x86_64__)
     {&hop_kernels_avx2, hop_cpu_runs_avx2},
     {&hop_kernels_avx512, hop_cpu_runs_avx512},
+    {&hop_kernels_amx_tiles, hop_cpu_runs_amx},
     {&hop_kernels_amx, hop_cpu_runs_amx},
-#define ISA_NAMES "auto, reference, avx2, avx512, amx"
+#define ISA_NAMES "auto, reference, avx2, avx512, amx, amx-tiles"
 #elif defined(__aarch64__)
     {&hop_kernels_neon, NULL},
 #define ISA_NAMES "auto, reference, neon"

@@ -57,7 +57,8 @@ enum {
  * scratch hop_scratch_bytes(columns) bytes, or the table's scratch_f32_bytes() if that is more, 64-byte aligned
  * queries what the table's queries_f32() made of x, if it has one
  *
- * Padding memories (m >= count) contribute exactly nothing. t may be any finite number or -inf when shift is given;
+ * keys, values and x are finite, and below 2^120 where the table has queries_f32(). Padding memories (m >= count)
+ * contribute exactly nothing. t may be any finite number or -inf when shift is given;
  * t > 127 does not occur. What a query gets depends on L and on its place in the last bits only.
  * The error model is that of normal numbers. What underflows is off by the table's underflow_f32 (1 + |a| + |b|) besides
  * for each product of an a and a b.
@@ -281,7 +282,7 @@ typedef struct hop_kernels {
 /* One table a machine. A table other than the reference may be used only where cpu.h says so. */
 extern const hop_kernels hop_kernels_reference;
 #if defined(__x86_64__)
-extern const hop_kernels hop_kernels_avx2, hop_kernels_avx512, hop_kernels_amx;
+extern const hop_kernels hop_kernels_avx2, hop_kernels_avx512, hop_kernels_amx, hop_kernels_amx_tiles;
 #elif defined(__aarch64__)
 extern const hop_kernels hop_kernels_neon; /* runs on every machine of the family */
 #endif

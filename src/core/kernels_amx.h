@@ -28,7 +28,6 @@ enum {
     AMX_SQUARE = 2 * AMX_PLANES * AMX_TILE, /* bf16 of a chunk of two tiles */
     AMX_PIECE = 4 * HOP_PANEL,              /* most memories of a piece: its sums are f32 until they are added in f64 */
     AMX_PIECE_BYTES = 1024 << 10,           /* of a piece's planes, if that is a panel at least */
-    AMX_FEW = 16                            /* queries that the vectors alone answer sooner */
 };
 
 /* What the tile unit reads has been written, and what it wrote is read, where the source says so. */
@@ -500,7 +499,7 @@ static void amx_group(const hop_panel_f32 *panel, size_t first, size_t low, size
 
 static void amx_panel(const hop_panel_f32 *panel)
 {
-    if (panel->L <= AMX_FEW || !panel->d) {
+    if (!panel->d) {
         panel_f32(panel);
         return;
     }
@@ -524,7 +523,7 @@ static void amx_panel(const hop_panel_f32 *panel)
 
 static void amx_top(const hop_panel_f32 *panel, float *top)
 {
-    if (panel->L <= AMX_FEW || !panel->d) {
+    if (!panel->d) {
         top_f32(panel, top);
         return;
     }
@@ -551,6 +550,26 @@ static void amx_top(const hop_panel_f32 *panel, float *top)
         }
     }
     _tile_release();
+}
+
+/*
+ * Where the vectors alone are slower, by measurement: of short rows it takes many queries to pay for the planes, and
+ * those of a few numbers are all exp. A pass must find its maxima as it will score: nothing else may decide.
+ */
+static inline bool amx_pays(const hop_panel_f32 *panel)
+{
+    const size_t width = (panel->d + panel->columns) / 2;
+    return width > 12 && panel->L >= (width > AMX_SIDE ? 56 : 112);
+}
+
+static void amx_panel_where_it_pays(const hop_panel_f32 *panel)
+{
+    (amx_pays(panel) ? amx_panel : panel_f32)(panel);
+}
+
+static void amx_top_where_it_pays(const hop_panel_f32 *panel, float *top)
+{
+    (amx_pays(panel) ? amx_top : top_f32)(panel, top);
 }
 
 #endif

@@ -208,46 +208,39 @@ static inline void to_f32_f64(float *at, vec_f64 v)
 #define SIMD_LANES
 #include "core/kernels_simd.h"
 
+/* The tables differ in the f32 panels alone. */
+#define REST                                                                                                           \
+    .panel_f64 = panel_f64, .max_f64 = top_f64, .scores_f64 = scores_f64, .lanes_f32 = SWEEPS_LANES(f32, float),       \
+    .lanes_f64 = SWEEPS_LANES(f64, double), .one_f32 = SWEEPS_ONE(f32, float), .one_f64 = SWEEPS_ONE(f64, double),     \
+    .moment_multiply = moment_multiply, .moment_products = moment_products, .answer_row = answer_row,                  \
+    .query_row = query_row
+
+#define AMX                                                                                                            \
+    .batch_f32 = HOP_BATCH_MAX, .score_depth = 20, .reach_f32 = 60, .underflow_f32 = 0x1p-121,                         \
+    .scratch_f32_bytes = amx_scratch_bytes, .queries_f32_bytes = amx_queries_bytes, .queries_f32 = amx_queries
+
 const hop_kernels hop_kernels_avx512 = {
     .isa = "avx512",
     .batch_f32 = 11 * SIMD_GROUP,
     .reach_f32 = 80,
     .underflow_f32 = 0x1p-150,
     .panel_f32 = panel_f32,
-    .panel_f64 = panel_f64,
     .max_f32 = top_f32,
-    .max_f64 = top_f64,
-    .scores_f64 = scores_f64,
-    .lanes_f32 = SWEEPS_LANES(f32, float),
-    .lanes_f64 = SWEEPS_LANES(f64, double),
-    .one_f32 = SWEEPS_ONE(f32, float),
-    .one_f64 = SWEEPS_ONE(f64, double),
-    .moment_multiply = moment_multiply,
-    .moment_products = moment_products,
-    .answer_row = answer_row,
-    .query_row = query_row,
+    REST,
 };
 
 const hop_kernels hop_kernels_amx = {
     .isa = "amx",
-    .batch_f32 = HOP_BATCH_MAX,
-    .score_depth = 20,
-    .reach_f32 = 60,
-    .underflow_f32 = 0x1p-121,
+    .panel_f32 = amx_panel_where_it_pays,
+    .max_f32 = amx_top_where_it_pays,
+    AMX,
+    REST,
+};
+
+const hop_kernels hop_kernels_amx_tiles = {
+    .isa = "amx-tiles",
     .panel_f32 = amx_panel,
-    .panel_f64 = panel_f64,
     .max_f32 = amx_top,
-    .max_f64 = top_f64,
-    .scores_f64 = scores_f64,
-    .scratch_f32_bytes = amx_scratch_bytes,
-    .queries_f32_bytes = amx_queries_bytes,
-    .queries_f32 = amx_queries,
-    .lanes_f32 = SWEEPS_LANES(f32, float),
-    .lanes_f64 = SWEEPS_LANES(f64, double),
-    .one_f32 = SWEEPS_ONE(f32, float),
-    .one_f64 = SWEEPS_ONE(f64, double),
-    .moment_multiply = moment_multiply,
-    .moment_products = moment_products,
-    .answer_row = answer_row,
-    .query_row = query_row,
+    AMX,
+    REST,
 };

@@ -7,7 +7,7 @@
 #include "core/cpu.h"
 #include "core/kernels.h"
 
-enum { KERNEL_TABLES_MAX = 4 };
+enum { KERNEL_TABLES_MAX = 5 };
 
 /* libcheck's own asserts write to a file each time they pass; these are passed some millions of times. */
 #define require(condition, ...) ((condition) ? (void)0 : ck_abort_msg(__VA_ARGS__))
@@ -22,8 +22,10 @@ static inline int kernel_tables_find(const hop_kernels *tables[KERNEL_TABLES_MAX
         tables[n++] = &hop_kernels_avx2;
     if (hop_cpu_runs_avx512())
         tables[n++] = &hop_kernels_avx512;
-    if (hop_cpu_runs_amx())
+    if (hop_cpu_runs_amx()) {
         tables[n++] = &hop_kernels_amx;
+        tables[n++] = &hop_kernels_amx_tiles;
+    }
 #elif defined(__aarch64__)
     tables[n++] = &hop_kernels_neon;
 #endif

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"reference", "avx2", "avx512", "amx", "neon"};
+static const char *const names[] = {"reference", "avx2", "avx512", "amx", "amx-tiles", "neon"};
 enum { NAMES = sizeof names / sizeof *names };
 
 START_TEST(names_choose_kernels)

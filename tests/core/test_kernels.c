@@ -393,7 +393,9 @@ START_TEST(panels_are_added_once)
                                                 .D = &D,
                                                 .N = N,
                                                 .scratch = arrays.scratch});
-        else
+        else {
+            if (kernels->queries_f32)
+                kernels->queries_f32(1, 1, &x_f32, arrays.queries);
             kernels->panel_f32(&(hop_panel_f32){.d = 1,
                                                 .L = 1,
                                                 .count = HOP_PANEL,
@@ -403,7 +405,9 @@ START_TEST(panels_are_added_once)
                                                 .x = &x_f32,
                                                 .D = &D,
                                                 .N = N,
-                                                .scratch = arrays.scratch});
+                                                .scratch = arrays.scratch,
+                                                .queries = arrays.queries});
+        }
         require(D == 0x1p54 + HOP_PANEL, "%s %s: D", kernels->isa, wide ? "f64" : "f32");
         for (size_t j = 0; j < COLUMNS; j++)
             require(N[j] == 0x1p54 + HOP_PANEL, "%s %s: N", kernels->isa, wide ? "f64" : "f32");

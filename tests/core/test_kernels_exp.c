@@ -17,7 +17,7 @@ static const hop_kernels *tables[KERNEL_TABLES_MAX];
 static int tables_n;
 static uint64_t seed;
 
-static _Alignas(64) unsigned char scratch[1 << 17];
+static _Alignas(64) unsigned char scratch[1 << 19], queries[1 << 14];
 
 /* Largest relative error seen, and where. */
 typedef struct worst {
@@ -27,14 +27,26 @@ typedef struct worst {
 static float exp_identity_f32[HOP_PANEL * HOP_PANEL];
 static double exp_identity_f64[HOP_PANEL * HOP_PANEL];
 
-/* e of 64 arguments: one coordinate, the query 1, the identity as values. One query reads no queries made of x. */
+/* e of 64 arguments: one coordinate, the query 1, the identity as values. */
 static void exp_f32(const hop_kernels *kernels, const float *t, bool guarded, double *e)
 {
     const float one = 1.0f, zero = 0.0f;
     double D = 0.0;
     memset(e, 0, HOP_PANEL * sizeof(double));
-    hop_panel_f32 panel = {1,  1, HOP_PANEL, HOP_PANEL, t, exp_identity_f32, &one, guarded ? &zero : NULL,
-                           &D, e, scratch,   NULL};
+    hop_panel_f32 panel = {.d = 1,
+                           .L = 1,
+                           .count = HOP_PANEL,
+                           .columns = HOP_PANEL,
+                           .keys = t,
+                           .values = exp_identity_f32,
+                           .x = &one,
+                           .shift = guarded ? &zero : NULL,
+                           .D = &D,
+                           .N = e,
+                           .scratch = scratch,
+                           .queries = queries};
+    if (kernels->queries_f32)
+        kernels->queries_f32(1, 1, &one, queries);
     kernels->panel_f32(&panel);
 }
 
@@ -91,8 +103,8 @@ static void close_f32(exp_batch *batch)
 
 static void try_f32(exp_batch *batch, float t)
 {
-    if (!(t <= 127.0f))
-        return;
+    if (!(t <= 127.0f) || (batch->kernels->underflow_f32 > 0x1p-150 && !(fabsf(t) <= 88.0f)))
+        return; /* not in the range, or the weight's last bits may underflow on their way into N */
     batch->narrow[batch->n++] = t;
     if (batch->n == HOP_PANEL)
         close_f32(batch);
