@@ -20,7 +20,7 @@ enum {
     BATCH_MIN = 8,
     BATCH_BYTES = 8 << 20,
     SEGMENT_PANELS = 32,     /* at least, so that cutting costs nothing next to the work */
-    SEGMENT_BYTES = 8 << 20, /* of all segments, unless one alone takes more */
+    SEGMENT_BYTES = 8 << 20, /* of all segments and 256 queries of a batch, unless one alone takes more */
     RUN_BYTES = 256 << 10,   /* of the panels of one kernel call: they are read once a group, from the second cache */
 };
 
@@ -70,12 +70,17 @@ static size_t lay_out_segment(const hop_model *model, size_t n, char *block, seg
     return used;
 }
 
+static size_t segment_bytes(void)
+{
+    return (size_t)SEGMENT_BYTES * (hop_kernels_get()->batch_f32 / 256);
+}
+
 /* A power of two, so that as many workers share the segments evenly. */
 static size_t segment_count(const hop_model *model, size_t n)
 {
     size_t panels = hop_pack_panels(model->M), each = lay_out_segment(model, n, NULL, NULL), count = 1;
     while (2 * count <= HOP_DENSE_SEGMENTS_MAX && 2 * count * SEGMENT_PANELS <= panels &&
-           2 * count * each <= SEGMENT_BYTES)
+           2 * count * each <= segment_bytes())
         count *= 2;
     return count;
 }
@@ -105,7 +110,7 @@ static size_t lay_out(const hop_model *model, char *block, pieces *out)
     size_t tallies = hop_carve(&used, batch, sizeof(tally));
     /* Fewer queries may have more segments, but not more bytes than the limit or than that many segments of a batch. */
     size_t one = lay_out_segment(model, batch, NULL, NULL), all = one * segment_count(model, 1);
-    size_t limit = one > SEGMENT_BYTES ? one : SEGMENT_BYTES;
+    size_t limit = one > segment_bytes() ? one : segment_bytes();
     size_t segments = hop_carve(&used, all < limit ? all : limit, 1);
     if (out)
         *out = (pieces){.x = block + x,
