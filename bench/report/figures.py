@@ -95,7 +95,7 @@ def fraction_of_peak(families, bars, path, title):
     axes.set_xscale("log", base=2)
     ticks = sorted({row["d"] for _, rows in families for row in good(rows)})
     axes.set_xticks(ticks, [str(d) for d in ticks])
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, max(1, axes.get_ylim()[1]))  # tiles may be above 1
     axes.legend(frameon=False, loc="lower right")
     finish(figure, path)
 

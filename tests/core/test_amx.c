@@ -4,6 +4,7 @@
  */
 #include <immintrin.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -234,6 +235,46 @@ START_TEST(what_underflows_is_within_what_is_said)
 }
 END_TEST
 
+/* ---- threads ----------------------------------------------------------------------------------------------- */
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static bool allowed;
+static double seen_by_older;
+
+static void *older(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&gate);
+    const bool go = allowed;
+    pthread_mutex_unlock(&gate);
+    if (!go)
+        return NULL;
+    memset(&at, 0, sizeof at);
+    at.values[0] = 3;
+    run(1, 1, false);
+    seen_by_older = at.N[0];
+    return NULL;
+}
+
+/* A thread that was there before the process asked for tiles: without leave it would be killed. */
+static bool runs_amx_beside_an_older_thread(void)
+{
+    pthread_t thread;
+    pthread_mutex_lock(&gate);
+    if (pthread_create(&thread, NULL, older, NULL))
+        return false;
+    allowed = hop_cpu_runs_amx();
+    pthread_mutex_unlock(&gate);
+    pthread_join(thread, NULL);
+    return allowed;
+}
+
+START_TEST(older_threads_may_use_tiles)
+{
+    ck_assert(seen_by_older == 3);
+}
+END_TEST
+
 static Suite *make(void)
 {
     Suite *suite = suite_create("amx");
@@ -242,6 +283,7 @@ static Suite *make(void)
     tcase_add_test(tcase, a_score_has_all_its_products);
     tcase_add_test(tcase, a_sum_has_all_its_products);
     tcase_add_test(tcase, what_underflows_is_within_what_is_said);
+    tcase_add_test(tcase, older_threads_may_use_tiles);
     suite_add_tcase(suite, tcase);
     return suite;
 }
@@ -249,7 +291,7 @@ static Suite *make(void)
 int main(int argc, char **argv)
 {
     seed = test_seed(UINT64_C(0x616d78));
-    if (!hop_cpu_runs_amx()) {
+    if (!runs_amx_beside_an_older_thread()) {
         printf("1..0 # SKIP no AMX\n");
         return 0;
     }
