@@ -2,13 +2,20 @@
  * test_amx.c - what kernels_amx.h rests on: the tile unit's arithmetic bit for bit, and each of the six products of two
  * numbers' planes. Where there is no AMX the program skips itself.
  */
+#include <errno.h>
 #include <immintrin.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "core/cpu.h"
+#include "core/hopfield.h"
 #include "core/kernels.h"
 #include "support/check_main.h"
 #include "support/rng.h"
@@ -112,8 +119,9 @@ static struct {
 static void run(size_t L, size_t d, bool shifted)
 {
     const hop_kernels *kernels = &hop_kernels_amx_tiles;
-    ck_assert_uint_le(kernels->scratch_f32_bytes(d, COLUMNS), sizeof at.scratch);
-    ck_assert_uint_le(kernels->queries_f32_bytes(L, d), sizeof at.queries);
+    if (kernels->scratch_f32_bytes(d, COLUMNS) > sizeof at.scratch ||
+        kernels->queries_f32_bytes(L, d) > sizeof at.queries)
+        abort();
     hop_panel_f32 panel = {.d = d,
                            .L = L,
                            .count = 1,
@@ -275,6 +283,30 @@ START_TEST(older_threads_may_use_tiles)
 }
 END_TEST
 
+/* ---- refusal ----------------------------------------------------------------------------------------------- */
+
+/* The last test: what a filter of system calls takes it does not give back. */
+START_TEST(a_refusal_leaves_avx512)
+{
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_arch_prctl, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog filter = {sizeof program / sizeof *program, program};
+    hop_error error = HOP_ERROR_NONE;
+    ck_assert(hop_isa_choose("amx", &error) == HOP_OK);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) {
+        hop_check_note("no filters of system calls here");
+        return;
+    }
+    ck_assert(hop_isa_choose("amx", &error) == HOP_E_UNKNOWN);
+    ck_assert(hop_isa_choose("auto", &error) == HOP_OK);
+    ck_assert_str_eq(hop_isa_name(), "avx512");
+}
+END_TEST
+
 static Suite *make(void)
 {
     Suite *suite = suite_create("amx");
@@ -284,6 +316,7 @@ static Suite *make(void)
     tcase_add_test(tcase, a_sum_has_all_its_products);
     tcase_add_test(tcase, what_underflows_is_within_what_is_said);
     tcase_add_test(tcase, older_threads_may_use_tiles);
+    tcase_add_test(tcase, a_refusal_leaves_avx512);
     suite_add_tcase(suite, tcase);
     return suite;
 }
