@@ -21,7 +21,6 @@ enum {
     BATCH_BYTES = 8 << 20,
     SEGMENT_PANELS = 32,     /* at least, so that cutting costs nothing next to the work */
     SEGMENT_BYTES = 8 << 20, /* of all segments and 256 queries of a batch, unless one alone takes more */
-    RUN_BYTES = 256 << 10,   /* of the panels of one kernel call: they are read once a group, from the second cache */
 };
 
 #define LOG2_E 1.4426950408889634
@@ -173,7 +172,7 @@ static void run_f32(const pass *run, const segment *to, size_t panel, size_t end
     const size_t d = model->d, columns = model->columns, bytes = (d + columns) * HOP_PANEL * sizeof(float);
     const bool alone = reads_keys_alone(run);
     const bool packed = model->key_panels && (run->maxima || alone || model->value_panels);
-    size_t most = run->maxima || !packed ? 1 : RUN_BYTES / bytes;
+    size_t most = run->maxima || !packed ? 1 : kernels->run_bytes / bytes;
     most = most < 1 ? 1 : most > HOP_RUN / HOP_PANEL ? HOP_RUN / HOP_PANEL : most;
     hop_panel_f32 at = {.d = d,
                         .L = run->n,

@@ -238,6 +238,7 @@ typedef struct hop_query_sums {
 
 typedef struct hop_kernels {
     const char *isa;
+    size_t run_bytes; /* of the panels of one call of panel_f32: they are read once a group, from the second cache */
     size_t batch_f32; /* queries of a pass, at most: more would not read the panels any faster */
 
     /* What the f32 panels promise: docs/MATH.md, "Dense". */

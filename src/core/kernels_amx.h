@@ -15,7 +15,7 @@
 enum {
     AMX_LATE = 32,                /* columns, at most, whose sums are made while the next block is weighed */
     AMX_AHEAD = 4,                /* blocks of weights that are kept until they meet the values */
-    AMX_PIECE = 4 * HOP_PANEL,    /* most memories of a piece: its sums are f32 until they are added in f64 */
+    AMX_ADDED = 8,                /* blocks, at most, whose sums are f32 before they are added in f64 */
     AMX_PIECE_BYTES = 1024 << 10, /* of a piece's planes, if that is a panel at least */
 };
 
@@ -244,7 +244,7 @@ static inline size_t amx_piece(size_t d, size_t columns)
 {
     const size_t panel = HOP_PANEL * (amx_key_words(d) + amx_value_words(columns)) * sizeof(uint16_t);
     const size_t panels = AMX_PIECE_BYTES / panel;
-    return (panels < 1 ? 1 : panels > AMX_PIECE / HOP_PANEL ? AMX_PIECE / HOP_PANEL : panels) * HOP_PANEL;
+    return (panels < 1 ? 1 : panels > HOP_RUN / HOP_PANEL ? HOP_RUN / HOP_PANEL : panels) * HOP_PANEL;
 }
 
 static amx_scratch amx_lay_out(size_t d, size_t columns, void *scratch)
@@ -276,6 +276,16 @@ static inline simd_ahead amx_ahead_of(const hop_panel_f32 *panel, size_t low, si
                         .line = lines * group / groups,
                         .end = lines * (group + 1) / groups,
                         .lot = lines / groups / steps + 1};
+}
+
+/* A group's sums into N. */
+static void amx_add_sums(const hop_panel_f32 *panel, size_t first, size_t queries, float *sums)
+{
+    const size_t columns = panel->columns;
+    for (size_t q = 0; q < queries; q++)
+        for (size_t j = 0; j < columns; j += AMX_SIDE)
+            widen_add_f32(sums + j * AMX_QUERIES + q * AMX_SIDE, AMX_SIDE, panel->N + (first + q) * columns + j);
+    memset(sums, 0, AMX_QUERIES * columns * sizeof *sums);
 }
 
 /*
@@ -313,6 +323,8 @@ static void amx_group(const hop_panel_f32 *panel, size_t first, size_t low, size
         if (late && block)
             amx_average(queries, columns, 1, at->weights + (1 - slot) * AMX_SQUARE,
                         at->values + (block - 1) * value_words, at->sums, &job);
+        if (late && block && block % AMX_ADDED == 0)
+            amx_add_sums(panel, first, queries, at->sums);
         if (job.done < queries)
             amx_weigh_rows(&job, job.done, queries);
         if (late ? next : ++kept < AMX_AHEAD && next)
@@ -321,13 +333,11 @@ static void amx_group(const hop_panel_f32 *panel, size_t first, size_t low, size
         amx_average(queries, columns, kept, at->weights + (late ? slot * AMX_SQUARE : 0),
                     at->values + (block + 1 - kept) * value_words, at->sums, NULL);
         kept = 0;
+        if (!next || (block + 1) % AMX_ADDED == 0)
+            amx_add_sums(panel, first, queries, at->sums);
     }
-    for (size_t q = 0; q < queries; q++) {
-        double *N = panel->N + (first + q) * columns;
+    for (size_t q = 0; q < queries; q++)
         panel->D[first + q] += (double)total_f32(load_f32(at->totals + q * AMX_SIDE));
-        for (size_t j = 0; j < columns; j += AMX_SIDE)
-            widen_add_f32(at->sums + (j * AMX_QUERIES) + q * AMX_SIDE, AMX_SIDE, N + j);
-    }
 }
 
 static void amx_panel(const hop_panel_f32 *panel)

@@ -212,6 +212,7 @@ static inline void to_f32_f64(float *at, vec_f64 v)
 
 const hop_kernels hop_kernels_avx2 = {
     .isa = "avx2",
+    .run_bytes = 256 << 10,
     .batch_f32 = 11 * SIMD_GROUP,
     .reach_f32 = 80,
     .underflow_f32 = 0x1p-150,

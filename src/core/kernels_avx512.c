@@ -216,11 +216,12 @@ static inline void to_f32_f64(float *at, vec_f64 v)
     .query_row = query_row
 
 #define AMX                                                                                                            \
-    .batch_f32 = HOP_BATCH_MAX, .score_depth = 20, .reach_f32 = 60, .underflow_f32 = 0x1p-121,                         \
+    .run_bytes = 2 << 20, .batch_f32 = HOP_BATCH_MAX, .score_depth = 20, .reach_f32 = 60, .underflow_f32 = 0x1p-121,   \
     .scratch_f32_bytes = amx_scratch_bytes, .queries_f32_bytes = amx_queries_bytes, .queries_f32 = amx_queries
 
 const hop_kernels hop_kernels_avx512 = {
     .isa = "avx512",
+    .run_bytes = 256 << 10,
     .batch_f32 = 11 * SIMD_GROUP,
     .reach_f32 = 80,
     .underflow_f32 = 0x1p-150,

@@ -208,6 +208,7 @@ static inline void to_f32_f64(float *at, vec_f64 v)
 
 const hop_kernels hop_kernels_neon = {
     .isa = "neon",
+    .run_bytes = 256 << 10,
     .batch_f32 = 11 * SIMD_GROUP,
     .reach_f32 = 80,
     .underflow_f32 = 0x1p-150,

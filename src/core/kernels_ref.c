@@ -156,6 +156,7 @@ static void query_row(const hop_query_row *row, hop_query_sums *sums)
 
 const hop_kernels hop_kernels_reference = {
     .isa = "reference",
+    .run_bytes = 256 << 10,
     .batch_f32 = 264,
     .reach_f32 = 80,
     .underflow_f32 = 0x1p-150,
