@@ -169,8 +169,8 @@ class Report:
         families = self.run(cases.against_dimension)
         title = "Dense: fraction of the FMA peak against dimension, M = %s" % count(families[0][1][0].get("M", 0))
         self.figures.fraction_of_peak(families, {16: 0.65, 64: 0.85, 256: 0.85}, self.path("fraction-of-peak"), title)
-        text = ["The peak is that of f32 FMA on vectors. Where the kernels are amx, batches multiply bf16 on tiles, six products",
-                "for each one of f32, and a fraction may be above 1; the clock is lower meanwhile."]
+        text = ["The peak is that of f32 FMA on vectors. Where the kernels are amx, batches multiply bf16 on tiles, six",
+                "products for each one of f32, and a fraction may be above 1; the clock is lower meanwhile."]
         self.section("Dense against the peak", text, "fraction-of-peak", title, all_rows(families), DENSE)
 
     def plans(self):

@@ -9,7 +9,8 @@
 
 /*
  * exp's argument stays inside the range of its proven error with room for the rounding of the score, HOP_RUN weights
- * fit in f32 and M e^T_abs in f64, for every M that memory can hold. In f32 the kernels say how far that is: 80 at most.
+ * fit in f32 and M e^T_abs in f64, for every M that memory can hold. In f32 the kernels say how far
+ * that is: 80 at most.
  */
 #define UNSHIFTED_F64 650.0
 

@@ -40,7 +40,7 @@ enum {
 /*
  * One run of at most HOP_RUN memories against L queries. For q < L, m < count:
  *
- *     t = sum_l keys[l][m] x[q][l] - shift[q]          d + 1 roundings at most, in any order, or the table's score_depth
+ *     t = sum_l keys[l][m] x[q][l] - shift[q]          d + 1 roundings at most, in any order (score_depth)
  *     e = 2^t                                          relative error as above
  *     D[q] += e                                        f32 within a run, f64 across runs
  *     N[q][j] += e values[m][j]      j < columns       likewise
@@ -55,13 +55,13 @@ enum {
  * shift   L; NULL means 0 for all. With shift NULL the caller promises |t| <= 1.45 reach_f32 + 1 (the table's)
  * D       L, N  L x columns: f64, added to
  * scratch hop_scratch_bytes(columns) bytes, or the table's scratch_f32_bytes() if that is more, 64-byte aligned
- * queries what the table's queries_f32() made of x, if it has one
+ * queries what the table's queries_f32() made of x, if it has one; NULL, in all calls of a pass, costs only time
  *
  * keys, values and x are finite, and below 2^120 where the table has queries_f32(). Padding memories (m >= count)
  * contribute exactly nothing. t may be any finite number or -inf when shift is given;
  * t > 127 does not occur. What a query gets depends on L and on its place in the last bits only.
- * The error model is that of normal numbers. What underflows is off by the table's underflow_f32 (1 + |a| + |b|) besides
- * for each product of an a and a b.
+ * The error model is that of normal numbers. What underflows is off besides, by the table's underflow_f32 times
+ * 1 + |a| + |b| for each product of an a and a b.
  */
 typedef struct hop_panel_f32 {
     size_t d, L, count, columns;

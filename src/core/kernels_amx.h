@@ -342,7 +342,7 @@ static void amx_group(const hop_panel_f32 *panel, size_t first, size_t low, size
 
 static void amx_panel(const hop_panel_f32 *panel)
 {
-    if (!panel->d) {
+    if (!panel->d || !panel->queries) {
         panel_f32(panel);
         return;
     }
@@ -365,7 +365,7 @@ static void amx_panel(const hop_panel_f32 *panel)
 
 static void amx_top(const hop_panel_f32 *panel, float *top)
 {
-    if (!panel->d) {
+    if (!panel->d || !panel->queries) {
         top_f32(panel, top);
         return;
     }
@@ -394,13 +394,15 @@ static void amx_top(const hop_panel_f32 *panel, float *top)
 }
 
 /*
- * Where the vectors alone are slower, by measurement: of short rows it takes many queries to pay for the planes, and
- * those of a few numbers are all exp. A pass must find its maxima as it will score: nothing else may decide.
+ * Where tiles are faster, by measurement: of short rows it takes many queries to pay for the planes, those of a few
+ * numbers are all exp, and the planes of a panel must fit in the second cache. A pass must find its maxima as it will
+ * score: nothing else may decide.
  */
 static inline bool amx_pays(const hop_panel_f32 *panel)
 {
-    const size_t width = (panel->d + panel->columns) / 2;
-    return panel->queries && width > 12 && panel->L >= (width > AMX_SIDE ? 56 : 112);
+    const size_t d = panel->d, columns = panel->columns, width = (d + columns) / 2;
+    const size_t bytes = HOP_PANEL * (amx_key_words(d) + amx_value_words(columns)) * sizeof(uint16_t);
+    return panel->queries && width > 12 && panel->L >= (width > AMX_SIDE ? 56 : 112) && bytes <= AMX_PIECE_BYTES;
 }
 
 static void amx_panel_where_it_pays(const hop_panel_f32 *panel)

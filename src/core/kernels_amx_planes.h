@@ -1,6 +1,6 @@
 /*
- * kernels_amx_planes.h - numbers as AMX's tiles hold them: the planes of an f32, and panels, queries and weights made of
- * them (kernels_amx.h). Part of kernels_avx512.c.
+ * kernels_amx_planes.h - numbers as AMX's tiles hold them: the planes of an f32, and what is made of them: panels,
+ * queries and weights (kernels_amx.h). Part of kernels_avx512.c.
  *
  * An f32 is the sum of three bf16, its planes: high, middle and low, exactly. A tile is 16 rows of 64 bytes. A left one
  * holds a query a row, a right one a memory (for scores) or a value (for sums) a column; element k of a left row meets

@@ -115,7 +115,7 @@ static struct {
     _Alignas(64) unsigned char scratch[1 << 20], queries[1 << 17];
 } at;
 
-/* One memory, the first, and L queries; without a shift, or with the maxima as shifts, which are then left in at.top. */
+/* One memory, the first, and L queries; without a shift, or with the maxima as shifts, which stay in at.top. */
 static void run(size_t L, size_t d, bool shifted)
 {
     const hop_kernels *kernels = &hop_kernels_amx_tiles;
