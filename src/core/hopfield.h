@@ -290,7 +290,7 @@ typedef struct hop_parameters {
     double keep;     /* random_mask: 0 < keep <= 1 */
     uint64_t seed;   /* random_mask, random_features */
     size_t width;    /* window: 0 or more; SIZE_MAX: ceil(sqrt(M)) */
-    size_t features; /* random_features; 0: max(2 d, ceil(d ln d)) */
+    size_t features; /* random_features: at most HOP_FEATURES_MAX; 0: max(2 d, ceil(d ln d)) */
     double alpha;    /* entmax: 1.01 to 2 */
 } hop_parameters;
 
@@ -299,8 +299,51 @@ void hop_parameters_default(hop_parameters *out);
 /*
  * Sums of phi over the memories, for linear (which depend on the model alone) and random_features (on beta, seed and
  * features too). Retrieval with them costs the same for every M. Frozen once made: any number of threads.
+ *
+ * linear: phi(x) = elu(x) + 1 of each coordinate of keys and query as transformed by the similarity.
+ * random_features: keys and query are seen from c, the mean of the keys, which takes nothing from Z and most of the
+ * variance. With a_mu = e^{beta <c, xi_mu>},
+ *
+ *     Z ~ sum_mu v_mu a_mu phi(xi_mu - c)^T phi(x - c) / sum_mu a_mu phi(xi_mu - c)^T phi(x - c)
+ *     phi(y)_i = m^{-1/2} exp(sqrt(beta) <w_i, y> - beta |y|^2 / 2)
+ *
+ * w: m Gaussian vectors, orthogonal within each block of d; w_i is a function of seed, d and i alone, the same bits on
+ * every machine (features.h).
  */
 typedef struct hop_phi_sums hop_phi_sums;
+
+enum { HOP_FEATURES_MAX = 65536 };
+
+/* m: features, or the default for 0 (at most HOP_FEATURES_MAX); d for linear, whose features are coordinates. */
+size_t hop_phi_features(const hop_model *model, hop_mode mode, const hop_parameters *parameters);
+
+/*
+ * hop_phi_sums_new() - the sums for HOP_LINEAR or HOP_RANDOM_FEATURES.
+ *
+ * They do not depend on the executor. Looks at progress->cancel at least every few milliseconds of a thread; progress
+ * may be NULL. The model must outlive them.
+ * Cost: linear M d (p + 1) f64 multiply-adds; random_features about M m (2 d + p) and M m exp, and 4 m d^2 for w.
+ * Errors: HOP_E_DOMAIN (mode, beta, features; exponents that leave the range of f64), HOP_E_SHAPE (sizes overflow),
+ * HOP_E_NOMEM, HOP_E_CANCELLED.
+ */
+HOP_WARN_UNUSED hop_status hop_phi_sums_new(const hop_model *model, hop_mode mode, double beta,
+                                            const hop_parameters *parameters, const hop_executor *executor,
+                                            hop_progress *progress, hop_phi_sums **out, hop_error *error);
+void hop_phi_sums_free(hop_phi_sums *sums); /* takes NULL */
+
+size_t hop_phi_sums_bytes(const hop_phi_sums *sums);
+
+/*
+ * Bytes of the sums before they are made; and with what hop_phi_sums_new() holds besides while it runs on an executor
+ * of that width. SIZE_MAX: overflow. Predicted seconds of making them, on one thread.
+ */
+size_t hop_phi_sums_bytes_estimate(const hop_model *model, hop_mode mode, const hop_parameters *parameters);
+size_t hop_phi_sums_build_bytes(const hop_model *model, hop_mode mode, const hop_parameters *parameters, size_t width);
+double hop_phi_sums_build_seconds(const hop_model *model, hop_mode mode, const hop_parameters *parameters);
+
+/* Whether a request of this mode, beta and parameters to this model may use them. NULL: no. linear: whatever beta. */
+bool hop_phi_sums_fits(const hop_phi_sums *sums, const hop_model *model, hop_mode mode, double beta,
+                       const hop_parameters *parameters);
 
 /* Why `auto` sent a row to dense. */
 typedef enum hop_fallback {

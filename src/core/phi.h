@@ -1,0 +1,34 @@
+/*
+ * phi.h - retrieval through sums of features over the memories: linear and random_features. Its cost does not depend on
+ * M. What the sums are, and how they are made, is in hopfield.h; the random vectors are in features.h.
+ *
+ * Both models come to the same thing. With S_i = sum_mu phi_i(xi_mu) and V_i = sum_mu phi_i(xi_mu) v_mu / S_i,
+ *
+ *     z = sum_i p_i V_i,    p = softmax_i(log phi_i(x) + log S_i)
+ *
+ * so that the m features are as many memories, with means of values for values. Logarithms are what is kept: nothing
+ * overflows, and some p_i is never small.
+ */
+#ifndef HOP_PHI_H
+#define HOP_PHI_H
+
+#include "core/costs.h"
+#include "core/frame.h"
+
+/* Whether a request of one of the two modes can be answered. HOP_E_DOMAIN: features, sums, or what is wanted. */
+HOP_WARN_UNUSED hop_status hop_phi_check(const hop_model *model, const hop_request *request, hop_error *error);
+
+/* Workspace of hop_phi_answer(), in a call with at most L rows. The model's sizes have been checked. */
+size_t hop_phi_workspace_bytes(const hop_model *model, size_t L);
+
+/*
+ * Answer the n rows whose numbers are in frame->active from their frame->state: z, a bound of INFINITY (nothing is
+ * promised), degree 0, met; and the standard error of random_features, see hop_row. The request has been checked.
+ */
+void hop_phi_answer(hop_frame *frame, size_t n);
+
+/* Counts of a row, and of making the sums. */
+hop_work hop_phi_row_work(const hop_model *model, hop_mode mode, const hop_parameters *parameters);
+hop_work hop_phi_build_work(const hop_model *model, hop_mode mode, const hop_parameters *parameters);
+
+#endif
