@@ -10,6 +10,7 @@
 #include "core/frame.h"
 #include "core/rounding.h"
 #include "core/status.h"
+#include "core/structured.h"
 
 enum { CHUNK_MAX = 1024 };
 
@@ -26,7 +27,10 @@ static size_t lay_out(const hop_model *model, const hop_features *features, size
     size_t sums = hop_carve(&used, batch, sizeof(hop_dense_sums));
     size_t kept = hop_carve(&used, model->p, sizeof(float));
     size_t dense = hop_carve(&used, hop_dense_workspace_bytes(model), 1);
-    size_t al = hop_carve(&used, features ? hop_al_workspace_bytes(model, features) : 0, 1);
+    /* A call runs through the moments or through a structured model, never both. */
+    size_t al_bytes = features ? hop_al_workspace_bytes(model, features) : 0;
+    size_t structured_bytes = hop_structured_workspace_bytes(model);
+    size_t al = hop_carve(&used, al_bytes > structured_bytes ? al_bytes : structured_bytes, 1);
     if (out) {
         out->chunk = chunk;
         out->rows = (hop_row *)(block + rows);
@@ -40,6 +44,7 @@ static size_t lay_out(const hop_model *model, const hop_features *features, size
         out->kept = (float *)(block + kept);
         out->dense_workspace = block + dense;
         out->al_workspace = block + al;
+        out->structured_workspace = block + al;
     }
     return used;
 }

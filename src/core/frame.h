@@ -36,6 +36,7 @@ typedef struct hop_frame {
     hop_dense_sums *sums;
     float *kept; /* p: an earlier answer of the row at hand */
     void *al_workspace, *dense_workspace;
+    void *structured_workspace; /* of the structured models; where al_workspace is */
 } hop_frame;
 
 /* Bytes of a frame for at most L rows, features included where they are not NULL. 0: the sizes overflow. */

@@ -294,7 +294,10 @@ typedef struct hop_parameters {
     double alpha;    /* entmax: 1.01 to 2 */
 } hop_parameters;
 
+/* k = 32, keep = 0.1, seed = 0, width = SIZE_MAX, features = 0, alpha = 1.5. */
 void hop_parameters_default(hop_parameters *out);
+
+enum { HOP_FEATURES_MAX = 65536 };
 
 /*
  * Sums of phi over the memories, for linear (which depend on the model alone) and random_features (on beta, seed and
@@ -386,10 +389,11 @@ typedef struct hop_request {
 
 /*
  * The caller's arrays; those not wanted may be NULL. Contents are defined only after HOP_OK.
- * error_bound is rounded up and always finite. degree 0 means dense, -1 that no degree had a better bound than the
- * middle of the values with their range, which then is the answer; it is, too, where it meets max_error and the dense
- * pass of auto does not (degree 0). energy, log_sum_exp, top, support and weights refer to the state before the last
- * step taken (for one step: to the query).
+ * error_bound is rounded up and always finite, but for modes that are measured against nothing: theirs is INFINITY.
+ * degree 0 means dense or a structured mode, -1 that no degree had a better bound than the middle of the values with
+ * their range, which then is the answer; it is, too, where it meets max_error and the dense pass of auto does not
+ * (degree 0). energy, log_sum_exp, top, support and weights refer to the state before the last step taken (for one
+ * step: to the query), and to the mode's own weights.
  */
 typedef struct hop_answer {
     float *z;                                                        /* L x p */
@@ -422,7 +426,10 @@ size_t hop_retrieve_workspace_bytes(const hop_model *model, size_t L);
  * Errors: HOP_E_DOMAIN (beta, max_error, tolerance, a query that is not finite, a zero norm), HOP_E_SHAPE (L = 0,
  * steps with p != d), HOP_E_LIMIT (steps), HOP_E_UNMET (a row's bound exceeds max_error and best_effort is
  * off: row, actual = the bound, limit = max_error). almost_linear without maps is HOP_E_UNMET too; almost_linear with
- * top, support or weights is HOP_E_DOMAIN.
+ * top, support or weights is HOP_E_DOMAIN. Structured modes: HOP_E_DOMAIN for a parameter outside its range and for a
+ * return that has no meaning (linear, random_features: all but steps; sparsemax, entmax: log_sum_exp, while their
+ * energy is |x|^2/2 - Psi*(beta Xi^T x)/beta), HOP_E_SHAPE for rows that are not among request->total, HOP_E_UNMET for a
+ * finite max_error where the mode is measured against nothing and best_effort is off.
  * Cost: dense 4 d M flops and M exp a row; almost_linear about 4 C(d+g+1, g+1) f64 flops a row, whatever M.
  * Allocates nothing, takes no locks. One thread, but for the request's executor, which runs dense passes: pieces of the
  * memories, as many as the shapes say, whatever its width. A row's bits may depend on the rows it came with (bounds
@@ -435,7 +442,8 @@ HOP_WARN_UNUSED hop_status hop_retrieve(const hop_model *model, const hop_reques
 /*
  * hop_energy() - log-sum-exp and energy with bounds, no retrieval. max_error bounds log_sum_exp_bound and
  * energy_bound (both in the energy's unit). Fills degree, fallback and the four energy arrays only.
- * Same errors, workspace and threads as hop_retrieve(); steps, tolerance, top and want are ignored.
+ * Same errors, workspace and threads as hop_retrieve(); steps, tolerance, top and want are ignored. Structured modes are
+ * HOP_E_DOMAIN.
  */
 HOP_WARN_UNUSED hop_status hop_energy(const hop_model *model, const hop_request *request, size_t L, const float *x,
                                       void *workspace, size_t workspace_bytes, const hop_answer *answer,
@@ -569,7 +577,7 @@ typedef struct hop_plan {
 
 /*
  * What `auto` would do for each row of this batch, without doing it. Exactly one candidate is chosen; where none is
- * expected to meet, the most accurate dense one. Errors as hop_retrieve(). plans: L of them.
+ * expected to meet, the most accurate dense one. Errors as hop_energy(). plans: L of them.
  */
 HOP_WARN_UNUSED hop_status hop_plan_queries(const hop_model *model, const hop_request *request, size_t L,
                                             const float *x, void *workspace, size_t workspace_bytes, hop_plan *plans,

@@ -9,6 +9,7 @@
 #include "core/kernels.h"
 #include "core/plan.h"
 #include "core/status.h"
+#include "core/structured.h"
 
 static const char *const mode_words[] = {
     [HOP_AUTO] = "auto",
@@ -36,7 +37,10 @@ hop_status hop_mode_parse(const char *word, hop_mode *out, hop_error *error)
             return HOP_OK;
         }
     }
-    return hop_fail(error, HOP_E_UNKNOWN, "unknown mode \"%.64s\"; one of auto, almost_linear, dense", word);
+    return hop_fail(error, HOP_E_UNKNOWN,
+                    "unknown mode \"%.64s\"; one of auto, almost_linear, dense, top_k, random_mask, window, linear, "
+                    "random_features, sparsemax, entmax",
+                    word);
 }
 
 const char *hop_fallback_word(hop_fallback fallback)
@@ -57,8 +61,8 @@ size_t hop_retrieve_workspace_bytes(const hop_model *model, size_t L)
 
 static hop_status check_common(const hop_request *request, size_t L, hop_error *error)
 {
-    if (request->mode > HOP_ALMOST_LINEAR)
-        return hop_fail(error, HOP_E_UNKNOWN, "mode %s is not available", hop_mode_word(request->mode));
+    if (request->mode >= HOP_MODES)
+        return hop_fail(error, HOP_E_UNKNOWN, "there is no mode %d", (int)request->mode);
     if (L == 0)
         return hop_fail(error, HOP_E_SHAPE, "the batch is empty: at least one query is needed");
     if (!(request->beta > 0) || !isfinite(request->beta))
@@ -66,6 +70,15 @@ static hop_status check_common(const hop_request *request, size_t L, hop_error *
     if (!(request->max_error >= 0))
         return hop_fail(error, HOP_E_DOMAIN, "max_error must be a number from 0 on, not %g", request->max_error);
     return HOP_OK;
+}
+
+/* Energies and plans are of the softmax over all memories. */
+static hop_status check_softmax(const hop_request *request, size_t L, hop_error *error)
+{
+    if (hop_structured(request->mode))
+        return hop_fail(error, HOP_E_DOMAIN, "modes auto, dense and almost_linear only, not %s",
+                        hop_mode_word(request->mode));
+    return check_common(request, L, error);
 }
 
 static hop_status check_retrieve(const hop_model *model, const hop_request *request, size_t L, hop_error *error)
@@ -83,7 +96,7 @@ static hop_status check_retrieve(const hop_model *model, const hop_request *requ
         return hop_fail(error, HOP_E_DOMAIN, "tolerance must be a number from 0 on, not %g", request->tolerance);
     if (request->mode == HOP_ALMOST_LINEAR && (request->want & HOP_WANT_SCORES))
         return hop_fail(error, HOP_E_DOMAIN, "top, support and weights need every score: not with mode almost_linear");
-    return HOP_OK;
+    return hop_structured(request->mode) ? hop_structured_check(request, L, error) : HOP_OK;
 }
 
 static hop_status fail_unmet(const hop_frame *frame, size_t row, const hop_row *at, hop_error *error)
@@ -113,9 +126,10 @@ static hop_status write_energy(const hop_frame *frame, size_t row, const hop_row
     double lse, lse_bound, energy, energy_bound;
     if (!hop_row_energy(at, frame->request->beta, &lse, &lse_bound, &energy, &energy_bound))
         return hop_fail_at(error, HOP_E_UNMET, (int64_t)row, -1, "row %zu: the energy leaves the range of f64", row);
-    if (answer->log_sum_exp)
+    const bool logs = hop_mode_against(frame->request->mode) != HOP_AGAINST_MODEL; /* else it is the conjugate */
+    if (answer->log_sum_exp && logs)
         answer->log_sum_exp[row] = lse;
-    if (answer->log_sum_exp_bound)
+    if (answer->log_sum_exp_bound && logs)
         answer->log_sum_exp_bound[row] = lse_bound;
     if (answer->energy)
         answer->energy[row] = energy;
@@ -147,6 +161,8 @@ static hop_status write_scores(hop_frame *frame, size_t first, size_t n, const h
     bool weights = request->want & HOP_WANT_WEIGHTS;
     hop_dense_weights out[HOP_DENSE_BATCH_MAX];
     size_t batch = 0;
+    for (size_t q = 0; q < n && top && answer->top_count; q++)
+        answer->top_count[first + frame->pending[q]] = request->top < frame->model->M ? request->top : frame->model->M;
     for (size_t a = 0; a < n && (top || support || weights); a++) {
         size_t i = frame->pending[a], row = first + i;
         if (!frame->rows[i].query.usable)
@@ -178,6 +194,7 @@ static hop_status run_chunk(hop_frame *frame, size_t first, size_t n, const floa
 {
     const hop_model *model = frame->model;
     const hop_request *request = frame->request;
+    const bool structured = hop_structured(request->mode);
     size_t d = model->d, p = model->p, active = n;
     memcpy(frame->state, x, n * d * sizeof *x);
     for (size_t i = 0; i < n; i++) {
@@ -191,7 +208,13 @@ static hop_status run_chunk(hop_frame *frame, size_t first, size_t n, const floa
             if (status != HOP_OK)
                 return status;
         }
-        hop_frame_answer(frame, active);
+        if (structured) {
+            hop_status status = hop_structured_answer(frame, first, active, answer, error);
+            if (status != HOP_OK)
+                return status;
+        } else {
+            hop_frame_answer(frame, active);
+        }
         size_t moving = 0, resting = 0;
         for (size_t a = 0; a < active; a++) {
             size_t i = frame->active[a], row = first + i;
@@ -210,7 +233,7 @@ static hop_status run_chunk(hop_frame *frame, size_t first, size_t n, const floa
             frame->active[moving++] = i;
         }
         active = moving;
-        hop_status status = write_scores(frame, first, resting, answer, error);
+        hop_status status = structured ? HOP_OK : write_scores(frame, first, resting, answer, error);
         if (status != HOP_OK)
             return status;
     }
@@ -235,7 +258,7 @@ hop_status hop_energy(const hop_model *model, const hop_request *request, size_t
                       size_t workspace_bytes, const hop_answer *answer, hop_error *error)
 {
     hop_frame frame;
-    hop_status status = check_common(request, L, error);
+    hop_status status = check_softmax(request, L, error);
     if (status == HOP_OK)
         status = hop_frame_init(&frame, model, request, true, L, workspace, workspace_bytes, error);
     for (size_t first = 0; status == HOP_OK && first < L; first += frame.chunk) {
@@ -265,7 +288,7 @@ hop_status hop_plan_queries(const hop_model *model, const hop_request *request, 
 {
     hop_frame frame;
     hop_query queries[HOP_LANES];
-    hop_status status = check_common(request, L, error);
+    hop_status status = check_softmax(request, L, error);
     if (status == HOP_OK)
         status = hop_frame_init(&frame, model, request, false, L, workspace, workspace_bytes, error);
     for (size_t first = 0; status == HOP_OK && first < L; first += HOP_LANES) {

@@ -252,7 +252,7 @@ START_TEST(words_read_back)
         ck_assert(hop_similarity_parse(hop_similarity_word((hop_similarity)i), &back, NULL) == HOP_OK);
         ck_assert_int_eq((int)back, i);
     }
-    for (int i = HOP_AUTO; i <= HOP_ALMOST_LINEAR; i++) {
+    for (int i = HOP_AUTO; i < HOP_MODES; i++) {
         hop_mode back;
         ck_assert(hop_mode_parse(hop_mode_word((hop_mode)i), &back, NULL) == HOP_OK);
         ck_assert_int_eq((int)back, i);
