@@ -311,7 +311,7 @@ enum { HOP_FEATURES_MAX = 65536 };
  *     phi(y)_i = m^{-1/2} exp(sqrt(beta) <w_i, y> - beta |y|^2 / 2)
  *
  * w: m Gaussian vectors, orthogonal within each block of d; w_i is a function of seed, d and i alone, the same bits on
- * every machine (features.h).
+ * every machine (orthogonal.h).
  */
 typedef struct hop_phi_sums hop_phi_sums;
 

@@ -1,6 +1,6 @@
 /*
  * phi.h - retrieval through sums of features over the memories: linear and random_features. Its cost does not depend on
- * M. What the sums are, and how they are made, is in hopfield.h; the random vectors are in features.h.
+ * M. What the sums are, and how they are made, is in hopfield.h; the random vectors are in orthogonal.h.
  *
  * Both models come to the same thing. With S_i = sum_mu phi_i(xi_mu) and V_i = sum_mu phi_i(xi_mu) v_mu / S_i,
  *
@@ -18,14 +18,15 @@
 /* Whether a request of one of the two modes can be answered. HOP_E_DOMAIN: features, sums, or what is wanted. */
 HOP_WARN_UNUSED hop_status hop_phi_check(const hop_model *model, const hop_request *request, hop_error *error);
 
-/* Workspace of hop_phi_answer(), in a call with at most L rows. The model's sizes have been checked. */
-size_t hop_phi_workspace_bytes(const hop_model *model, size_t L);
+/* Workspace of hop_phi_answer(), with any features: frame->structured_workspace. The model's sizes have been checked. */
+size_t hop_phi_workspace_bytes(const hop_model *model);
 
 /*
- * Answer the n rows whose numbers are in frame->active from their frame->state: z, a bound of INFINITY (nothing is
- * promised), degree 0, met; and the standard error of random_features, see hop_row. The request has been checked.
+ * Answer the n rows whose numbers are in frame->active, row first + frame->active[a] of the call, from frame->state: z,
+ * a bound of INFINITY (nothing is promised), degree 0, met; and, for random_features, answer->standard_error where
+ * there is one. The request has been checked.
  */
-void hop_phi_answer(hop_frame *frame, size_t n);
+void hop_phi_answer(hop_frame *frame, size_t first, size_t n, const hop_answer *answer);
 
 /* Counts of a row, and of making the sums. */
 hop_work hop_phi_row_work(const hop_model *model, hop_mode mode, const hop_parameters *parameters);
