@@ -297,8 +297,6 @@ typedef struct hop_parameters {
 /* k = 32, keep = 0.1, seed = 0, width = SIZE_MAX, features = 0, alpha = 1.5. */
 void hop_parameters_default(hop_parameters *out);
 
-enum { HOP_FEATURES_MAX = 65536 };
-
 /*
  * Sums of phi over the memories, for linear (which depend on the model alone) and random_features (on beta, seed and
  * features too). Retrieval with them costs the same for every M. Frozen once made: any number of threads.

@@ -15,18 +15,16 @@
 #include "core/costs.h"
 #include "core/frame.h"
 
-/* Whether a request of one of the two modes can be answered. HOP_E_DOMAIN: features, sums, or what is wanted. */
-HOP_WARN_UNUSED hop_status hop_phi_check(const hop_model *model, const hop_request *request, hop_error *error);
-
-/* Workspace of hop_phi_answer(), with any features: frame->structured_workspace. The model's sizes have been checked. */
+/* Workspace of hop_phi_answer() with any features: frame->structured_workspace. The model's sizes have been checked. */
 size_t hop_phi_workspace_bytes(const hop_model *model);
 
 /*
  * Answer the n rows whose numbers are in frame->active, row first + frame->active[a] of the call, from frame->state: z,
- * a bound of INFINITY (nothing is promised), degree 0, met; and, for random_features, answer->standard_error where
- * there is one. The request has been checked.
+ * a bound of INFINITY (nothing is promised), degree 0; and, for random_features, answer->standard_error where that is
+ * not NULL. The request has been checked otherwise. Errors: HOP_E_DOMAIN where its sums do not fit it.
  */
-void hop_phi_answer(hop_frame *frame, size_t first, size_t n, const hop_answer *answer);
+HOP_WARN_UNUSED hop_status hop_phi_answer(hop_frame *frame, size_t first, size_t n, const hop_answer *answer,
+                                          hop_error *error);
 
 /* Counts of a row, and of making the sums. */
 hop_work hop_phi_row_work(const hop_model *model, hop_mode mode, const hop_parameters *parameters);

@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "core/phi.h"
 #include "core/plan.h"
 #include "core/status.h"
 
@@ -83,18 +84,15 @@ hop_status hop_structured_check(const hop_request *request, size_t L, hop_error 
 
 size_t hop_structured_workspace_bytes(const hop_model *model)
 {
-    (void)model;
-    return 64;
+    return hop_phi_workspace_bytes(model);
 }
 
 hop_status hop_structured_answer(hop_frame *frame, size_t first, size_t n, const hop_answer *answer, hop_error *error)
 {
-    (void)first;
-    (void)n;
-    (void)answer;
     switch (frame->request->mode) {
     case HOP_LINEAR:
     case HOP_RANDOM_FEATURES:
+        return hop_phi_answer(frame, first, n, answer, error);
     default:
         return hop_fail(error, HOP_E_UNKNOWN, "mode %s is not available", hop_mode_word(frame->request->mode));
     }
