@@ -1,15 +1,15 @@
 /*
  * theory.h - what Hu et al. 2024 (arXiv 2402.04520, "P1") say about a memory set, and what this library makes of it.
  *
- * Two reports. hop_regime_of(): on which side of P1's phase transition a set lies, in milliseconds. hop_theory_of(): P1's
- * degree, rank and error beside ours, separation of the memories, error of a retrieval and capacity. The second rests
- * on a hop_separation: distances and inner products of all pairs, or of a sample, measured once a set.
+ * Two reports. hop_regime_of(): on which side of P1's phase transition a set lies, in milliseconds. hop_theory_of():
+ * P1's degree, rank and error beside ours, separation of the memories, error of a retrieval and capacity. The second
+ * rests on a hop_separation: distances and inner products of all pairs, or of a sample, measured once a set.
  * Printed statements of P1 that do not hold are corrected; docs/MATH.md, "Errata", has the list and the letters used
  * here.
  *
  * All numbers are about the keys in use: the memories, or for the cosines their f32 transforms. Numbers are f64, not
- * intervals: they describe a set, and no answer rests on them. NaN: the paper gives none here; `reason` says why, and is
- * "" where nothing is missing.
+ * intervals: they describe a set, and no answer rests on them. NaN: the paper gives none here; `reason` says why, and
+ * is "" where nothing is missing.
  */
 #ifndef HOP_THEORY_H
 #define HOP_THEORY_H
@@ -23,8 +23,8 @@ typedef struct hop_theory_request {
     double beta;      /* > 0, finite */
     double max_error; /* >= 0, finite: P1's delta_H, in the values' unit */
     size_t L;         /* queries of a batch; 0: 1 */
-    double B;         /* largest |entry| of queries to come; the keys' own counts where it is larger. 0: that one */
-    double p;         /* 0 < p < 1: Theorem B.1's probability that storing and retrieving fails. 0: 0.01 */
+    double B; /* largest |entry| of queries to come, after a cosine's transform; no less than the keys'. 0: that */
+    double p; /* 0 < p < 1: Theorem B.1's probability that storing and retrieving fails. 0: 0.01 */
 } hop_theory_request;
 
 /* ---- regime ------------------------------------------------------------------------------------------ */
@@ -38,8 +38,8 @@ typedef enum hop_verdict {
 const char *hop_verdict_word(hop_verdict verdict); /* "efficient", "transition", "hard" */
 
 /*
- * Probes are memories evenly spaced by id, asked for themselves: all M where M <= 64, else 64, or fewer where maps are so
- * large that 64 would take long.
+ * Probes are memories evenly spaced by id, asked for themselves: all M where M <= 64, else 64, or fewer (8 at least)
+ * where maps are so large that 64 are predicted to take more than 5 ms.
  */
 typedef struct hop_regime {
     double tau;       /* max(M, L) */
@@ -65,7 +65,7 @@ size_t hop_theory_workspace_bytes(const hop_model *model);
  * workspace  workspace_bytes >= hop_theory_workspace_bytes(model), 64-byte aligned
  *
  * Errors: HOP_E_DOMAIN (beta, max_error, B, p), HOP_E_LIMIT (workspace). Cost: a certified almost-linear evaluation of
- * each probe up to the highest degree, a few milliseconds for maps of the default size. Allocates nothing, one thread.
+ * each probe up to the highest degree, about 5 ms at most for maps of the default size. Allocates nothing, one thread.
  */
 HOP_WARN_UNUSED hop_status hop_regime_of(const hop_model *model, const hop_theory_request *request, void *workspace,
                                          size_t workspace_bytes, hop_regime *out, hop_error *error);
@@ -161,7 +161,8 @@ typedef struct hop_theory_error {
  *     a = 4/(d-1) (ln(2 m sqrt(p)/(R_sep - delta)) + 2 beta m R_sep),  b = 4 m^2 beta/(5 (d-1)),
  *     C = b/w,  w + ln w = a + ln b,  M_max = sqrt(p) C^{(d-1)/4}.
  *
- * Logarithms, as the numbers may leave f64. All NaN for d = 1, and where there is no R_sep > delta.
+ * Logarithms, as the numbers may leave f64. All NaN for d = 1, M = 1 and
+ * R_sep = 0; where R_sep <= delta all but b and log10_M_dense.
  */
 typedef struct hop_theory_capacity {
     double p;

@@ -1,0 +1,388 @@
+/*
+ * separation.c - rows against all memories: the nearest one, and the largest inner product (theory.h).
+ *
+ * With y = key - c, both come from the same scores s = <xi_mu, y_nu> of the kernels, 64 memories at a time:
+ *
+ *     Delta_mu = <xi_mu, y_mu> - max_{nu != mu} s             |y_mu - y_nu|^2 / 2 = |y_mu|^2 / 2 + e_nu - s
+ *
+ * e_nu = |y_nu|^2 / 2 + <c, y_nu>. The right one cancels where rows are close. It serves to find them: every pair that
+ * may be nearer than the nearest so far, for all that rounding may have done, is measured by itself,
+ * sum (xi_mu - xi_nu)^2. So the smallest of those is the smallest of all, in whatever order they are met, and by
+ * whichever thread.
+ */
+#include "core/separation.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/alloc.h"
+#include "core/checked.h"
+#include "core/costs.h"
+#include "core/kernels.h"
+#include "core/pack.h"
+#include "core/rounding.h"
+#include "core/status.h"
+
+enum {
+    BLOCK_MAX = 128,       /* rows that share a packed panel */
+    BLOCK_BYTES = 1 << 20, /* of their coordinates */
+    ROWS_MIN = 64,         /* of a sample */
+    CHECK_MADDS = 1 << 24, /* between two looks at cancel: a few milliseconds */
+};
+
+/* ---- shape ------------------------------------------------------------------------------------------- */
+
+static size_t rows_of(const hop_model *model, double limit)
+{
+    const double M = (double)model->M, pairs = limit / (double)model->d;
+    if (M * M <= pairs)
+        return model->M;
+    const size_t n = (size_t)hop_max(pairs / M, ROWS_MIN);
+    return n < model->M ? n : model->M;
+}
+
+static size_t block_of(const hop_model *model)
+{
+    const size_t fit = BLOCK_BYTES / sizeof(double) / model->d;
+    return fit < 8 ? 8 : fit < BLOCK_MAX ? fit : BLOCK_MAX;
+}
+
+static size_t blocks_of(const hop_model *model, size_t rows)
+{
+    const size_t block = block_of(model);
+    return (rows + block - 1) / block;
+}
+
+static size_t width_of(const hop_model *model, size_t rows, size_t width)
+{
+    const size_t blocks = blocks_of(model, rows);
+    return width < 1 ? 1 : width < blocks ? width : blocks;
+}
+
+/* One thread's own: a block of rows, a panel of memories, and what they make of each other. */
+typedef struct worker {
+    double *x, *keys;     /* block x d: xi 2^e; d x HOP_PANEL: u */
+    double *scores, *top; /* block x HOP_PANEL each; top: the largest score so far, by place in the panel */
+    double *offset;       /* HOP_PANEL: e_nu */
+    double *limit, *base; /* block each: |y_mu|^2/2 and what rounding may do, in distance^2/2; <xi_mu, y_mu> */
+    double nearest;       /* smallest distance^2 so far */
+} worker;
+
+static size_t lay_out(const hop_model *model, char *block, worker *out)
+{
+    const size_t rows = block_of(model);
+    size_t used = 0;
+    size_t x = hop_carve(&used, rows * model->d, sizeof(double));
+    size_t keys = hop_carve(&used, HOP_PANEL * model->d, sizeof(double));
+    size_t scores = hop_carve(&used, rows * HOP_PANEL, sizeof(double));
+    size_t top = hop_carve(&used, rows * HOP_PANEL, sizeof(double));
+    size_t offset = hop_carve(&used, HOP_PANEL, sizeof(double));
+    size_t limit = hop_carve(&used, rows, sizeof(double)), base = hop_carve(&used, rows, sizeof(double));
+    if (out)
+        *out = (worker){.x = (double *)(block + x),
+                        .keys = (double *)(block + keys),
+                        .scores = (double *)(block + scores),
+                        .top = (double *)(block + top),
+                        .offset = (double *)(block + offset),
+                        .limit = (double *)(block + limit),
+                        .base = (double *)(block + base)};
+    return used;
+}
+
+size_t hop_separation_bytes(const hop_model *model)
+{
+    return sizeof(hop_separation) + rows_of(model, HOP_SEPARATION_EXACT) * sizeof(double);
+}
+
+size_t hop_separation_build_bytes(const hop_model *model, size_t width)
+{
+    const size_t rows = rows_of(model, HOP_SEPARATION_EXACT);
+    size_t workers, all;
+    if (!hop_mul_size(lay_out(model, NULL, NULL) + sizeof(worker), width_of(model, rows, width), &workers) ||
+        !hop_add_size(workers, hop_separation_bytes(model), &all))
+        return SIZE_MAX;
+    return all;
+}
+
+/* ---- rows -------------------------------------------------------------------------------------------- */
+
+typedef struct pair_job {
+    const hop_model *model;
+    const hop_kernels *kernels;
+    hop_separation *out;
+    worker *workers;
+    hop_progress *progress;
+    size_t block, blocks;
+    double radius, centre;    /* >= |y_mu| of every row; >= |c| */
+    atomic_size_t next, done; /* blocks taken; panels done */
+} pair_job;
+
+/* splitmix64 (Steele, Lea, Flood 2014) of the n-th number of a seed. */
+static uint64_t draw(uint64_t seed, uint64_t n)
+{
+    uint64_t z = seed + (n + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+/* Where slice i of n begins: i M / n without overflow. */
+static size_t slice(size_t M, size_t n, size_t i)
+{
+    return M / n * i + M % n * i / n;
+}
+
+/* Id of the i-th row that is looked at. */
+static size_t row_id(const hop_separation *out, size_t i)
+{
+    if (out->n == out->M)
+        return i;
+    const size_t first = slice(out->M, out->n, i), count = slice(out->M, out->n, i + 1) - first;
+    return first + (size_t)(draw(out->seed, i) % count);
+}
+
+static bool cancelled(const pair_job *job)
+{
+    return job->progress && atomic_load_explicit(&job->progress->cancel, memory_order_relaxed);
+}
+
+static void report(pair_job *job, size_t panels)
+{
+    if (!job->progress)
+        return;
+    const size_t done = atomic_fetch_add_explicit(&job->done, panels, memory_order_relaxed) + panels;
+    const double all = (double)job->blocks * (double)hop_pack_panels(job->model->M);
+    atomic_store_explicit(&job->progress->permille, (unsigned)(1000 * ((double)done / all)), memory_order_relaxed);
+}
+
+static void load_row(const pair_job *job, worker *at, size_t place, size_t id)
+{
+    const hop_geometry *key = &job->model->key;
+    const size_t d = job->model->d;
+    const float *row = job->model->keys + id * d;
+    double square = 0, norm = 0, inner = 0;
+    for (size_t l = 0; l < d; l++) {
+        const double xi = (double)row[l], y = xi - key->centre[l];
+        at->x[place * d + l] = xi * key->scale[l];
+        square += y * y;
+        norm += xi * xi;
+        inner += xi * y;
+    }
+    /*
+     * s, e and |y|^2/2 are sums of at most d + 4 roundings a term, whose absolute values are at most |xi| radius,
+     * radius^2/2 + |c| radius and radius^2/2 (Cauchy and Schwarz, for absolute values too).
+     */
+    const double size = (sqrt(norm) + job->centre + job->radius) * job->radius;
+    at->limit[place] = 4 * hop_gamma((double)d + 8, HOP_U64) * size - square / 2;
+    at->base[place] = inner;
+    for (size_t m = 0; m < HOP_PANEL; m++)
+        at->top[place * HOP_PANEL + m] = -(double)INFINITY;
+}
+
+static void load_panel(const pair_job *job, worker *at, size_t panel, size_t count)
+{
+    const hop_geometry *key = &job->model->key;
+    const size_t d = job->model->d;
+    hop_pack_keys_f64(job->model, panel, count, at->keys);
+    for (size_t m = 0; m < HOP_PANEL; m++)
+        at->offset[m] = m < count ? 0 : (double)INFINITY; /* padding is near nothing */
+    for (size_t l = 0; l < d; l++) {
+        const double scale = key->scale[l], centre = key->centre[l], *u = at->keys + l * HOP_PANEL;
+        for (size_t m = 0; m < HOP_PANEL; m++) {
+            const double y = scale * u[m];
+            at->offset[m] += y * (y / 2 + centre);
+        }
+    }
+}
+
+/* Pairs of one row and a panel that may be the nearest so far. */
+static void measure(const pair_job *job, worker *at, size_t id, const double *scores, double limit, size_t panel,
+                    size_t count)
+{
+    const size_t d = job->model->d;
+    const float *row = job->model->keys + id * d;
+    for (size_t m = 0; m < count; m++) {
+        if (!(at->offset[m] - scores[m] < at->nearest / 2 + limit))
+            continue;
+        const float *other = job->model->keys + (panel * HOP_PANEL + m) * d;
+        double square = 0;
+        for (size_t l = 0; l < d; l++) {
+            const double difference = (double)row[l] - (double)other[l];
+            square += difference * difference;
+        }
+        at->nearest = hop_min(square, at->nearest);
+    }
+}
+
+/* One row's scores against one panel, its own among them set aside. */
+static void take_scores(const pair_job *job, worker *at, size_t place, size_t id, size_t panel, size_t count)
+{
+    double *scores = at->scores + place * HOP_PANEL, *top = at->top + place * HOP_PANEL;
+    const double *offset = at->offset, limit = at->limit[place] + at->nearest / 2;
+    if (id / HOP_PANEL == panel)
+        scores[id % HOP_PANEL] = -(double)INFINITY;
+    for (size_t m = count; m < HOP_PANEL; m++)
+        scores[m] = -(double)INFINITY;
+    int near = 0;
+    for (size_t m = 0; m < HOP_PANEL; m++) {
+        top[m] = scores[m] > top[m] ? scores[m] : top[m];
+        near |= offset[m] - scores[m] < limit;
+    }
+    if (near && at->nearest > 0)
+        measure(job, at, id, scores, at->limit[place], panel, count);
+}
+
+static void run_block(pair_job *job, worker *at, size_t block)
+{
+    const hop_model *model = job->model;
+    const size_t first = block * job->block, left = job->out->n - first, rows = left < job->block ? left : job->block;
+    const size_t panels = hop_pack_panels(model->M), check = CHECK_MADDS / (rows * model->d * HOP_PANEL) + 1;
+    for (size_t i = 0; i < rows; i++)
+        load_row(job, at, i, row_id(job->out, first + i));
+    for (size_t panel = 0; panel < panels; panel++) {
+        const size_t rest = model->M - panel * HOP_PANEL, count = rest < HOP_PANEL ? rest : HOP_PANEL;
+        load_panel(job, at, panel, count);
+        job->kernels->scores_f64(
+            &(hop_panel_f64){
+                .d = model->d, .L = rows, .count = count, .columns = HOP_COLUMNS, .keys = at->keys, .x = at->x},
+            at->scores);
+        for (size_t i = 0; i < rows; i++)
+            take_scores(job, at, i, row_id(job->out, first + i), panel, count);
+        if (panel % check == check - 1 && cancelled(job))
+            return;
+        if (panel % check == check - 1 || panel + 1 == panels)
+            report(job, panel % check + 1);
+    }
+    for (size_t i = 0; i < rows; i++) {
+        double top = -(double)INFINITY;
+        for (size_t m = 0; m < HOP_PANEL; m++)
+            top = hop_max(at->top[i * HOP_PANEL + m], top);
+        job->out->Delta[first + i] = at->base[i] - top;
+    }
+}
+
+static void run_worker(void *arg, size_t i)
+{
+    pair_job *job = arg;
+    worker *at = job->workers + i;
+    for (;;) {
+        const size_t block = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
+        if (block >= job->blocks || cancelled(job))
+            return;
+        run_block(job, at, block);
+    }
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------- */
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void run(pair_job *job, const hop_executor *executor, size_t width)
+{
+    if (executor && width > 1)
+        executor->run(executor->context, width, run_worker, job);
+    else
+        run_worker(job, 0);
+}
+
+static double norm_of(const double *v, size_t n)
+{
+    double square = 0;
+    for (size_t l = 0; l < n; l++)
+        square += v[l] * v[l];
+    return hop_up(sqrt(square));
+}
+
+hop_status hop_separation_measure(const hop_model *model, double limit, uint64_t seed, const hop_executor *executor,
+                                  hop_progress *progress, hop_separation **out, hop_error *error)
+{
+    const size_t rows = rows_of(model, limit), width = width_of(model, rows, executor ? executor->width : 1);
+    const size_t each = lay_out(model, NULL, NULL);
+    pair_job job = {.model = model,
+                    .kernels = hop_kernels_get(),
+                    .progress = progress,
+                    .block = block_of(model),
+                    .blocks = blocks_of(model, rows),
+                    .radius = model->key.radius,
+                    .centre = norm_of(model->key.centre, model->d)};
+    hop_separation *separation = hop_array_new(1, 1, sizeof *separation);
+    double *Delta = hop_array_new(rows, 1, sizeof *Delta);
+    char *blocks = hop_array_new(width, each, 1);
+    job.workers = hop_array_new(width, 1, sizeof *job.workers);
+    job.out = separation;
+    hop_status status = HOP_OK;
+    if (separation && Delta && blocks && job.workers) {
+        *separation =
+            (hop_separation){.M = model->M, .n = rows, .seed = seed, .nearest = (double)INFINITY, .Delta = Delta};
+        for (size_t i = 0; i < width; i++) {
+            lay_out(model, blocks + i * each, job.workers + i);
+            job.workers[i].nearest = (double)INFINITY;
+        }
+        run(&job, executor, width);
+        if (cancelled(&job))
+            status = hop_fail(error, HOP_E_CANCELLED, "the measurement of distances was cancelled");
+        for (size_t i = 0; i < width; i++)
+            separation->nearest = hop_min(job.workers[i].nearest, separation->nearest);
+        separation->nearest = sqrt(separation->nearest);
+        qsort(Delta, separation->n, sizeof *Delta, ascending);
+    } else {
+        status = hop_fail(error, HOP_E_NOMEM, "no memory to measure distances");
+    }
+    hop_aligned_free(job.workers);
+    hop_aligned_free(blocks);
+    if (status != HOP_OK) {
+        hop_aligned_free(Delta);
+        hop_aligned_free(separation);
+        return status;
+    }
+    *out = separation;
+    return HOP_OK;
+}
+
+hop_status hop_separation_new(const hop_model *model, uint64_t seed, const hop_executor *executor,
+                              hop_progress *progress, hop_separation **out, hop_error *error)
+{
+    return hop_separation_measure(model, HOP_SEPARATION_EXACT, seed, executor, progress, out, error);
+}
+
+void hop_separation_free(hop_separation *separation)
+{
+    if (!separation)
+        return;
+    hop_aligned_free(separation->Delta);
+    hop_aligned_free(separation);
+}
+
+double hop_separation_seconds(const hop_model *model, size_t width)
+{
+    hop_costs costs;
+    hop_costs_get(&costs);
+    const size_t rows = rows_of(model, HOP_SEPARATION_EXACT);
+    const double M = (double)model->M, d = (double)model->d, pairs = (double)rows * M;
+    const double pair = d * costs.seconds[HOP_COST_F64_MADD] + costs.seconds[HOP_COST_F64_PAIR] / 2;
+    const double passes = (double)blocks_of(model, rows) * M * d * costs.seconds[HOP_COST_F64_PASS_NUMBER];
+    return (pairs * pair + passes) / (double)width_of(model, rows, width);
+}
+
+double hop_separation_quantile(const hop_separation *separation, double q)
+{
+    const double rank = ceil(q * (double)separation->n);
+    return separation->Delta[rank >= 1 ? (size_t)rank - 1 : 0];
+}
+
+double hop_separation_share(const hop_separation *separation, double threshold)
+{
+    size_t below = 0, end = separation->n;
+    while (below < end) {
+        const size_t middle = below + (end - below) / 2;
+        if (separation->Delta[middle] >= threshold)
+            end = middle;
+        else
+            below = middle + 1;
+    }
+    return (double)(separation->n - below) / (double)separation->n;
+}
