@@ -45,6 +45,8 @@ size_t srv_answer_json_bytes(const srv_query *query)
     size_t total = rows_bytes(query, asked->want);
     add_bytes(&total, query->L, 1, NUMBER_BYTES + 3); /* error_bound, and the brackets of a row */
     add_bytes(&total, query->L, query->set->p, srv_row_text_max(1));
+    if (asked->mode == HOP_RANDOM_FEATURES)
+        add_bytes(&total, query->L, 1, NUMBER_BYTES);
     if (asked->want & HOP_WANT_TOP)
         add_bytes(&total, query->L, asked->top, TOP_BYTES);
     if (asked->want & HOP_WANT_SUPPORT)
@@ -73,8 +75,15 @@ size_t srv_answer_plan_bytes(const srv_query *query)
     return total;
 }
 
+bool srv_query_structured(const srv_query *query)
+{
+    return query->request.mode > HOP_ALMOST_LINEAR;
+}
+
 const char *srv_answer_mode_word(const srv_query *query, const hop_answer *answer)
 {
+    if (srv_query_structured(query))
+        return hop_mode_word(query->request.mode);
     size_t dense = 0;
     for (size_t l = 0; l < query->L; l++)
         dense += answer->degree[l] == 0;
@@ -135,6 +144,15 @@ static void write_f32_rows(srv_text *out, const char *name, size_t rows, size_t 
     srv_text_putc(out, ']');
 }
 
+/* One null a row: the mode has nothing to say here. */
+static void write_nulls(srv_text *out, const char *name, size_t n)
+{
+    srv_text_printf(out, ",\"%s\":[", name);
+    for (size_t i = 0; i < n; i++)
+        srv_text_puts(out, i ? ",null" : "null");
+    srv_text_putc(out, ']');
+}
+
 static void write_degrees(srv_text *out, size_t n, const int *degree)
 {
     srv_text_puts(out, ",\"degree\":[");
@@ -170,8 +188,9 @@ static void write_top(srv_text *out, const srv_query *query, const hop_answer *a
     size_t top = query->request.top;
     srv_text_puts(out, ",\"top\":[");
     for (size_t l = 0; l < query->L; l++) {
+        size_t there = answer->top_count ? answer->top_count[l] : top;
         srv_text_puts(out, l ? ",[" : "[");
-        for (size_t k = 0; k < top; k++) {
+        for (size_t k = 0; k < there; k++) {
             uint64_t id = answer->top_id[l * top + k];
             srv_text_printf(out, "%s{\"id\":%" PRIu64 ",\"label\":", k ? "," : "", id);
             srv_text_json_string(out, store_set_label(query->set, (size_t)id));
@@ -199,10 +218,43 @@ static void write_head(srv_text *out, const srv_query *query)
     srv_text_printf(out, ",\"L\":%zu,\"d\":%zu", query->L, query->set->d);
 }
 
-static void write_timing(srv_text *out, const srv_request *request)
+/* The parameters in force, those that the request left to their defaults too. */
+static void write_model(srv_text *out, const srv_query *query)
 {
-    srv_text_printf(out, ",\"timing_ms\":{\"queue\":%.3f,\"compute\":%.3f,\"total\":%.3f}}\n",
+    const hop_parameters *parameters = &query->request.parameters;
+    srv_text_puts(out, ",\"model\":{");
+    switch (query->request.mode) {
+    case HOP_TOP_K:
+        srv_text_printf(out, "\"k\":%zu", parameters->k);
+        break;
+    case HOP_RANDOM_MASK:
+        srv_text_puts(out, "\"keep\":");
+        write_f64(out, parameters->keep);
+        srv_text_printf(out, ",\"seed\":%" PRIu64, parameters->seed);
+        break;
+    case HOP_WINDOW:
+        srv_text_printf(out, "\"width\":%zu", parameters->width);
+        break;
+    case HOP_RANDOM_FEATURES:
+        srv_text_printf(out, "\"features\":%zu,\"seed\":%" PRIu64, parameters->features, parameters->seed);
+        break;
+    case HOP_ENTMAX:
+        srv_text_puts(out, "\"alpha\":");
+        write_f64(out, parameters->alpha);
+        break;
+    default: /* linear and sparsemax have none */
+        break;
+    }
+    srv_text_putc(out, '}');
+}
+
+static void write_timing(srv_text *out, const srv_request *request, const srv_query *query)
+{
+    srv_text_printf(out, ",\"timing_ms\":{\"queue\":%.3f,\"compute\":%.3f,\"total\":%.3f",
                     srv_request_queue_ms(request), srv_request_compute_ms(request), srv_request_total_ms(request));
+    if (query->request.mode == HOP_LINEAR || query->request.mode == HOP_RANDOM_FEATURES)
+        srv_text_printf(out, ",\"sums\":%.3f", query->sums_ms);
+    srv_text_puts(out, "}}\n");
 }
 
 /* Bounds of energy and log-sum-exp are held to max_error by hop_energy() only: in a retrieval it is the values'. */
@@ -222,12 +274,27 @@ static void write_energies(srv_text *out, const srv_query *query, const hop_answ
 
 void srv_answer_write_json(const srv_request *request, const srv_query *query, const hop_answer *answer, srv_text *out)
 {
+    static const char *const against_words[] = {
+        [HOP_AGAINST_DENSE] = "dense", [HOP_AGAINST_MODEL] = "model", [HOP_AGAINST_NOTHING] = NULL};
     const hop_request *asked = &query->request;
     write_head(out, query);
     write_f32_rows(out, "retrieved", query->L, query->set->p, answer->z);
-    write_bounds(out, "error_bound", query->L, answer->error_bound, asked->max_error);
-    srv_text_printf(out, ",\"bound_against\":\"dense\",\"mode\":\"%s\"", srv_answer_mode_word(query, answer));
-    write_degrees(out, query->L, answer->degree);
+    hop_against against = hop_mode_against(asked->mode);
+    if (against == HOP_AGAINST_NOTHING)
+        write_nulls(out, "error_bound", query->L);
+    else
+        write_bounds(out, "error_bound", query->L, answer->error_bound, asked->max_error);
+    srv_text_puts(out, ",\"bound_against\":");
+    srv_text_json_string(out, against_words[against]);
+    srv_text_printf(out, ",\"mode\":\"%s\"", srv_answer_mode_word(query, answer));
+    if (srv_query_structured(query)) {
+        write_model(out, query);
+        write_nulls(out, "degree", query->L);
+    } else {
+        write_degrees(out, query->L, answer->degree);
+    }
+    if (asked->mode == HOP_RANDOM_FEATURES)
+        write_f64s(out, "standard_error", query->L, answer->standard_error);
     write_fallbacks(out, query, answer->fallback);
     write_energies(out, query, answer, asked->want, INFINITY);
     if (asked->want & HOP_WANT_TOP)
@@ -238,7 +305,7 @@ void srv_answer_write_json(const srv_request *request, const srv_query *query, c
         write_f32_rows(out, "weights", query->L, query->set->M, answer->weights);
     if (asked->want & HOP_WANT_STEPS)
         write_steps(out, query->L, answer->steps);
-    write_timing(out, request);
+    write_timing(out, request, query);
 }
 
 void srv_answer_write_energy(const srv_request *request, const srv_query *query, const hop_answer *answer,
@@ -248,7 +315,7 @@ void srv_answer_write_energy(const srv_request *request, const srv_query *query,
     write_energies(out, query, answer, HOP_WANT_LOG_SUM_EXP | HOP_WANT_ENERGY, query->request.max_error);
     srv_text_printf(out, ",\"mode\":\"%s\"", srv_answer_mode_word(query, answer));
     write_degrees(out, query->L, answer->degree);
-    write_timing(out, request);
+    write_timing(out, request, query);
 }
 
 static void write_microseconds(srv_text *out, double seconds)
@@ -304,13 +371,16 @@ bool srv_answer_write_npy(const srv_query *query, const hop_answer *answer, srv_
     return true;
 }
 
-void srv_answer_bound_max(const srv_query *query, const hop_answer *answer, char out[SRV_BOUND_TEXT_BYTES])
+bool srv_answer_bound_max(const srv_query *query, const hop_answer *answer, char out[SRV_BOUND_TEXT_BYTES])
 {
     _Static_assert((int)SRV_BOUND_TEXT_BYTES > (int)SRV_F64_TEXT_MAX, "room for the number and its NUL");
+    if (hop_mode_against(query->request.mode) == HOP_AGAINST_NOTHING)
+        return false;
     double largest = 0;
     for (size_t l = 0; l < query->L; l++) {
         if (answer->error_bound[l] > largest)
             largest = answer->error_bound[l];
     }
     *srv_bound_write(out, largest, query->request.max_error) = '\0';
+    return true;
 }

@@ -17,7 +17,11 @@ typedef struct srv_query {
     hop_request request; /* complete: nothing is left to default */
     size_t L;
     const float *x; /* L x d */
+    double sums_ms; /* spent on the sums of linear and random_features: 0 where they were there already */
 } srv_query;
+
+/* True where the mode is a model of its own, with `model` in its answer and neither degree nor fallback. */
+bool srv_query_structured(const srv_query *query);
 
 /*
  * Upper estimate of the bytes of an answer, for the response limit before any work; SIZE_MAX where it overflows.
@@ -28,7 +32,7 @@ size_t srv_answer_npy_bytes(const srv_query *query);
 size_t srv_answer_energy_bytes(const srv_query *query);
 size_t srv_answer_plan_bytes(const srv_query *query);
 
-/* "dense", "almost_linear" or "mixed". */
+/* "dense", "almost_linear" or "mixed", or the structured mode. */
 const char *srv_answer_mode_word(const srv_query *query, const hop_answer *answer);
 
 /* The whole document. Asked-for arrays are those of query->request.want. request: for timing_ms. */
@@ -40,8 +44,8 @@ void srv_answer_write_plans(const srv_query *query, const hop_plan *plans, srv_t
 /* Z alone, L x p f32; false where memory or the text's maximum is out. */
 bool srv_answer_write_npy(const srv_query *query, const hop_answer *answer, srv_text *out);
 
-/* Largest error bound of the answer as text (NUL-terminated), rounded up. */
+/* Largest error bound of the answer as text (NUL-terminated), rounded up; false where the mode has none. */
 enum { SRV_BOUND_TEXT_BYTES = 32 };
-void srv_answer_bound_max(const srv_query *query, const hop_answer *answer, char out[SRV_BOUND_TEXT_BYTES]);
+bool srv_answer_bound_max(const srv_query *query, const hop_answer *answer, char out[SRV_BOUND_TEXT_BYTES]);
 
 #endif

@@ -14,6 +14,7 @@
 #include "server/metrics.h"
 #include "server/refuse.h"
 #include "server/route.h"
+#include "store/phi_cache.h"
 #include "store/registry.h"
 
 #include <inttypes.h>
@@ -55,6 +56,7 @@ typedef struct asked {
     bool decoded; /* args are */
     store_budget *budget;
     size_t charged_bytes; /* of it, for the queries */
+    store_phi *phi;       /* the sums of linear and random_features; NULL: not needed, or not there yet */
     bool npy;             /* Z alone */
 } asked;
 
@@ -65,13 +67,44 @@ static void asked_free(void *state)
         store_budget_release(self->budget, self->charged_bytes);
     if (self->decoded)
         srv_retrieve_args_fini(&self->args);
+    store_phi_release(self->phi);
     store_set_release(self->query.set);
     free(self);
 }
 
 /* ---- before the work ----------------------------------------------------------------------------------- */
 
-/* Defaults that depend on the set. For energies max_error is in the energy's unit, 1e-3 of which is 1e-3 / beta. */
+/* The modes that answer from sums over the memories. */
+static bool needs_sums(const srv_query *query)
+{
+    return query->request.mode == HOP_LINEAR || query->request.mode == HOP_RANDOM_FEATURES;
+}
+
+/* ceil(sqrt(M)). M is far below 2^53: the root is off by one at most. */
+static size_t default_width(size_t M)
+{
+    size_t width = (size_t)sqrt((double)M);
+    while (width * width < M)
+        width++;
+    while (width > 1 && (width - 1) * (width - 1) >= M)
+        width--;
+    return width;
+}
+
+/* Parameters whose defaults depend on the set: from here on the request says what is done, and so does the answer. */
+static void fill_parameters(const store_set *set, hop_request *request)
+{
+    hop_parameters *parameters = &request->parameters;
+    if (request->mode == HOP_WINDOW && parameters->width == SIZE_MAX)
+        parameters->width = default_width(set->M);
+    if (request->mode == HOP_RANDOM_FEATURES)
+        parameters->features = hop_phi_features(set->model, request->mode, parameters);
+}
+
+/*
+ * Defaults that depend on the set. For energies max_error is in the energy's unit, 1e-3 of which is 1e-3 / beta. A
+ * structured mode is constrained by max_error only where the request says so.
+ */
 static void fill_defaults(asked *self, srv_retrieve_kind kind)
 {
     hop_request *request = &self->args.request;
@@ -79,7 +112,10 @@ static void fill_defaults(asked *self, srv_retrieve_kind kind)
     if (!self->args.beta_given)
         request->beta = set->beta;
     if (!self->args.max_error_given)
-        request->max_error = kind == SRV_ENERGY ? 1e-3 / request->beta : set->max_error;
+        request->max_error = kind == SRV_ENERGY                  ? 1e-3 / request->beta
+                             : request->mode > HOP_ALMOST_LINEAR ? (double)INFINITY
+                                                                 : set->max_error;
+    fill_parameters(set, request);
     if (self->npy)
         request->want = 0; /* Z alone is sent: nothing else is worth computing, or holding in memory */
     if (!(request->want & HOP_WANT_TOP))
@@ -154,6 +190,8 @@ static asked *decode(srv_request *request, srv_retrieve_kind kind, bool npy)
     if (status == HOP_OK) {
         srv_request_body_free(request);
         fill_defaults(self, kind);
+        if (needs_sums(&self->query))
+            self->phi = store_phi_cache_find(request->app->phi_cache, self->query.set, &self->query.request);
         status = check_limits(config, self, kind, &error);
     }
     if (status == HOP_E_BUDGET) {
@@ -188,6 +226,7 @@ static void *carve(char *base, size_t *used, size_t rows, size_t columns, size_t
 static void lay_out(const srv_query *query, srv_retrieve_kind kind, char *base, size_t *used, hop_answer *answer)
 {
     size_t L = query->L, one = 1;
+    bool structured = srv_query_structured(query);
     unsigned want = kind == SRV_RETRIEVE ? query->request.want : HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP;
     *answer = (hop_answer){0};
     if (kind == SRV_RETRIEVE) {
@@ -207,6 +246,8 @@ static void lay_out(const srv_query *query, srv_retrieve_kind kind, char *base, 
     if (want & HOP_WANT_TOP) {
         answer->top_id = carve(base, used, L, query->request.top, sizeof *answer->top_id);
         answer->top_weight = carve(base, used, L, query->request.top, sizeof *answer->top_weight);
+        if (structured)
+            answer->top_count = carve(base, used, L, one, sizeof *answer->top_count);
     }
     if (want & HOP_WANT_SUPPORT)
         answer->support = carve(base, used, L, one, sizeof *answer->support);
@@ -214,6 +255,8 @@ static void lay_out(const srv_query *query, srv_retrieve_kind kind, char *base, 
         answer->weights = carve(base, used, L, query->set->M, sizeof *answer->weights);
     if (want & HOP_WANT_STEPS)
         answer->steps = carve(base, used, L, one, sizeof *answer->steps);
+    if (query->request.mode == HOP_RANDOM_FEATURES)
+        answer->standard_error = carve(base, used, L, one, sizeof *answer->standard_error);
 }
 
 /* The same arrays from row `first` on. */
@@ -234,6 +277,8 @@ static hop_answer answer_from(const srv_query *query, const hop_answer *answer, 
         FROM(support, 1),
         FROM(weights, query->set->M),
         FROM(steps, 1),
+        FROM(top_count, 1),
+        FROM(standard_error, 1),
     };
 #undef FROM
 }
@@ -255,10 +300,10 @@ static void shift_row(hop_error *error, size_t first)
         memcpy(error->text, text, sizeof text);
 }
 
-/* False: the request has been answered, because nobody waits any more, or not any longer. */
-static bool still_wanted(srv_request *request, size_t done, size_t L)
+/* False: the request has been answered, because nobody waits any more, or not any longer. `begun`: some time passed. */
+static bool still_wanted(srv_request *request, size_t done, size_t L, bool begun)
 {
-    switch (done == 0 ? SRV_NO_OUTCOME : srv_request_expired(request)) {
+    switch (begun ? srv_request_expired(request) : SRV_NO_OUTCOME) {
     case SRV_CLIENT_GONE:
         srv_metrics_rejected(request->app->metrics, SRV_REJECTED_CLIENT_GONE);
         srv_reply_empty(request, SRV_CLIENT_GONE);
@@ -322,17 +367,54 @@ static void count(srv_request *request, const srv_query *query, const hop_answer
         fallbacks[answer->fallback[l]]++;
     }
     srv_metrics *metrics = request->app->metrics;
+    if (srv_query_structured(query)) {
+        srv_metrics_queries(metrics, query->request.mode, query->L);
+        return;
+    }
     srv_metrics_queries(metrics, HOP_DENSE, dense);
     srv_metrics_queries(metrics, HOP_ALMOST_LINEAR, query->L - dense);
     for (hop_fallback reason = HOP_FALLBACK_BOUND; reason <= HOP_FALLBACK_RETURN; reason++)
         srv_metrics_fallbacks(metrics, reason, fallbacks[reason]);
 }
 
+static bool nobody_waits(void *context)
+{
+    return srv_request_expired(context) != SRV_NO_OUTCOME;
+}
+
+/* The sums that the mode answers from, made now where they are not there. False: the request has been answered. */
+static bool get_sums(srv_request *request, asked *self)
+{
+    srv_query *query = &self->query;
+    if (!needs_sums(query))
+        return true;
+    if (!self->phi) {
+        hop_error error = HOP_ERROR_NONE;
+        uint64_t began_ns = srv_clock_ns();
+        hop_status status = store_phi_cache_get(request->app->phi_cache, query->set, &query->request,
+                                                srv_scheduler_query_executor(request->app->scheduler), nobody_waits,
+                                                request, &self->phi, &error);
+        query->sums_ms = (double)(srv_clock_ns() - began_ns) * 1e-6;
+        if (status == HOP_E_CANCELLED && !still_wanted(request, 0, query->L, true))
+            return false;
+        if (status == HOP_E_BUDGET)
+            srv_metrics_rejected(request->app->metrics, SRV_REJECTED_MEMORY);
+        if (status != HOP_OK) {
+            srv_reply_error(request, &error);
+            return false;
+        }
+    }
+    query->request.sums = store_phi_sums(self->phi);
+    return still_wanted(request, 0, query->L, query->sums_ms > 0);
+}
+
 /* All rows through hop_retrieve() or hop_energy(), piece by piece. False: the request has been answered. */
-static bool compute(srv_request *request, const asked *self, srv_retrieve_kind kind, srv_workspace *workspace,
+static bool compute(srv_request *request, asked *self, srv_retrieve_kind kind, srv_workspace *workspace,
                     hop_answer *answer)
 {
     const srv_query *query = &self->query;
+    if (!get_sums(request, self))
+        return false;
     size_t piece_max = piece_rows(query), scratch = scratch_bytes(query, piece_max), used = scratch;
     lay_out(query, kind, NULL, &used, answer);
     char *block = reserve(request, workspace, used);
@@ -340,13 +422,15 @@ static bool compute(srv_request *request, const asked *self, srv_retrieve_kind k
         return false;
     used = scratch;
     lay_out(query, kind, block, &used, answer);
-    const hop_request with_help = shared(request, query);
+    hop_request with_help = shared(request, query);
+    with_help.total = query->L;
     for (size_t first = 0; first < query->L; first += piece_max) {
         size_t rows = query->L - first < piece_max ? query->L - first : piece_max;
         hop_answer piece = answer_from(query, answer, first);
         hop_error error = HOP_ERROR_NONE;
-        if (!still_wanted(request, first, query->L))
+        if (!still_wanted(request, first, query->L, first > 0))
             return false;
+        with_help.first = first;
         hop_status status = (kind == SRV_ENERGY ? hop_energy : hop_retrieve)(
             query->set->model, &with_help, rows, query->x + first * query->set->d, block, scratch, &piece, &error);
         if (status != HOP_OK) {
@@ -362,7 +446,7 @@ static bool compute(srv_request *request, const asked *self, srv_retrieve_kind k
 
 static void run_retrieve(srv_request *request, srv_workspace *workspace)
 {
-    const asked *self = request->state;
+    asked *self = request->state;
     const srv_query *query = &self->query;
     hop_answer answer;
     if (!compute(request, self, SRV_RETRIEVE, workspace, &answer))
@@ -375,9 +459,9 @@ static void run_retrieve(srv_request *request, srv_workspace *workspace)
         return;
     }
     char bound[SRV_BOUND_TEXT_BYTES];
-    srv_answer_bound_max(query, &answer, bound);
     srv_reply_header_add(request, "Hopfield-Mode", "%s", srv_answer_mode_word(query, &answer));
-    srv_reply_header_add(request, "Hopfield-Error-Bound-Max", "%s", bound);
+    if (srv_answer_bound_max(query, &answer, bound))
+        srv_reply_header_add(request, "Hopfield-Error-Bound-Max", "%s", bound);
     srv_reply_header_add(request, "Hopfield-Version", "%" PRIu64, query->set->version);
     if (srv_answer_write_npy(query, &answer, &text)) {
         srv_reply_text(request, SRV_OK, "application/x-npy", &text);
@@ -389,7 +473,7 @@ static void run_retrieve(srv_request *request, srv_workspace *workspace)
 
 static void run_energy(srv_request *request, srv_workspace *workspace)
 {
-    const asked *self = request->state;
+    asked *self = request->state;
     hop_answer answer;
     if (!compute(request, self, SRV_ENERGY, workspace, &answer))
         return;
@@ -412,7 +496,7 @@ static void run_plan(srv_request *request, srv_workspace *workspace)
     for (size_t first = 0; first < query->L; first += piece_max) {
         size_t rows = query->L - first < piece_max ? query->L - first : piece_max;
         hop_error error = HOP_ERROR_NONE;
-        if (!still_wanted(request, first, query->L))
+        if (!still_wanted(request, first, query->L, first > 0))
             return;
         if (hop_plan_queries(query->set->model, &query->request, rows, query->x + first * query->set->d, block, scratch,
                              plans + first, &error) != HOP_OK) {
@@ -436,6 +520,9 @@ static double cost(const asked *self, srv_retrieve_kind kind)
         numbers += (double)query->L * (double)query->set->M;
     double seconds =
         hop_predict_seconds(query->set->model, &query->request, query->L, query->x) + numbers * WRITE_SECONDS;
+    if (needs_sums(query) && !self->phi) /* never made on an I/O thread: others may wait for them */
+        seconds += SRV_INLINE_SECONDS +
+                   hop_phi_sums_build_seconds(query->set->model, query->request.mode, &query->request.parameters);
     bool uncertain = hop_worst_seconds(query->set->model, &query->request, query->L) > INLINE_WORST_SECONDS;
     return uncertain && seconds < SRV_INLINE_SECONDS ? SRV_INLINE_SECONDS : seconds;
 }

@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "server/config.h"
 #include "server/route.h"
+#include "store/phi_cache.h"
 #include "store/registry.h"
 
 #include <inttypes.h>
@@ -23,19 +24,25 @@ hop_status srv_sets_open(srv_app *app, hop_error *error)
 
     store_operations *operations = NULL;
     store_registry *registry = NULL;
+    store_phi_cache *phi_cache = NULL;
+    uint64_t sums_bytes = app->config->sums_bytes;
     uint64_t map_bytes = app->config->map_bytes;
     const store_map_limits limits = {.bytes = map_bytes < SIZE_MAX ? (size_t)map_bytes : SIZE_MAX,
                                      .seconds = app->config->map_build_seconds};
     hop_status status = store_operations_new(srv_scheduler_executor(app->scheduler), limits, &operations, error);
     if (status == HOP_OK)
+        status = store_phi_cache_new(sums_bytes < SIZE_MAX ? (size_t)sums_bytes : SIZE_MAX, &phi_cache, error);
+    if (status == HOP_OK)
         status = store_registry_new(operations, &registry, error);
     if (status != HOP_OK) {
+        store_phi_cache_free(phi_cache);
         store_operations_free(operations);
         free(budget);
         return status;
     }
     app->budget = budget;
     app->operations = operations;
+    app->phi_cache = phi_cache;
     app->registry = registry;
     return HOP_OK;
 }
@@ -50,9 +57,11 @@ void srv_sets_close(srv_app *app)
 {
     store_registry_free(app->registry);
     store_operations_free(app->operations);
+    store_phi_cache_free(app->phi_cache);
     free(app->budget);
     app->registry = NULL;
     app->operations = NULL;
+    app->phi_cache = NULL;
     app->budget = NULL;
 }
 
@@ -141,8 +150,8 @@ void srv_set_write_description(const store_set *set, srv_text *out)
     store_bytes bytes = store_set_bytes(set);
     srv_text_printf(out,
                     ",\"bytes\":{\"memories\":%zu,\"values\":%zu,\"labels\":%zu,\"model\":%zu,\"features\":%zu,"
-                    "\"total\":%zu}",
-                    bytes.memories, bytes.values, bytes.labels, bytes.model, bytes.features, bytes.total);
+                    "\"sums\":%zu,\"total\":%zu}",
+                    bytes.memories, bytes.values, bytes.labels, bytes.model, bytes.features, bytes.sums, bytes.total);
     write_created(out, set->created_ms);
 
     hop_norms norms = hop_model_norms(set->model);

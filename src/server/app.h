@@ -20,6 +20,7 @@ typedef struct srv_metrics srv_metrics;
 typedef struct store_registry store_registry;
 typedef struct store_budget store_budget;
 typedef struct store_operations store_operations;
+typedef struct store_phi_cache store_phi_cache;
 
 /* Whose costs the planner predicts with. */
 typedef enum srv_costs_source { SRV_COSTS_BUILT_IN, SRV_COSTS_CACHE, SRV_COSTS_MEASURED } srv_costs_source;
@@ -31,6 +32,7 @@ typedef struct srv_app {
     store_registry *registry;
     store_budget *budget;
     store_operations *operations;
+    store_phi_cache *phi_cache;
     srv_costs_source costs_source;
     atomic_bool draining;
     uint64_t started_ns; /* monotonic */
@@ -45,8 +47,8 @@ typedef struct srv_sets_counts {
 /*
  * Hooks that the handlers' side defines (api_sets.c); the shell calls them.
  *
- * srv_sets_open()   makes app->registry, app->budget and app->operations from app->config and app->scheduler (which
- *                   is running). On failure nothing is left behind.
+ * srv_sets_open()   makes app->registry, app->budget, app->operations and app->phi_cache from app->config and
+ *                   app->scheduler (which is running). On failure nothing is left behind.
  * srv_sets_cancel() drain begins: cancel background builds, do not wait for them. Requests still run.
  * srv_sets_close()  no request runs any more: stop the builds, free everything. Takes a half-opened app.
  */

@@ -7,13 +7,14 @@
  * memories and the promise itself after.
  *
  * Statuses of both readers:
- *   HOP_E_FORMAT   malformed JSON, npy, base64 or parameter; a field that does not exist, comes twice, has the
- *   wrong type or
- *                  is missing; a length that contradicts a shape. `byte` counts from the start of the body
- *   HOP_E_SHAPE    ragged rows, an empty batch, rows whose length is not d, labels or values that are not one a
- *   memory HOP_E_DOMAIN   not finite, or not finite as f32 (row, column); beta, max_error, tolerance, steps, top
- *   out of range HOP_E_UNKNOWN  a mode, similarity or `return` word that does not exist, or is not available in
- *   this version HOP_E_LIMIT    more rows, columns or bytes than `limits` allow
+ *   HOP_E_FORMAT   malformed JSON, npy, base64 or parameter; a field that does not exist, comes twice, has the wrong
+ *                  type or is missing; a parameter of another mode; a length that contradicts a shape. `byte` counts
+ *                  from the start of the body
+ *   HOP_E_SHAPE    ragged rows, an empty batch, rows whose length is not d, labels or values that are not one a memory
+ *   HOP_E_DOMAIN   not finite, or not finite as f32 (row, column); beta, max_error, tolerance, steps, top, a parameter
+ *                  of a mode out of range; a structured mode where energies or plans are asked for
+ *   HOP_E_UNKNOWN  a mode, similarity or `return` word that does not exist
+ *   HOP_E_LIMIT    more rows, columns or bytes than `limits` allow
  *   HOP_E_BUDGET   an upload whose arrays exceed limits.array_bytes
  *   HOP_E_NOMEM
  */
@@ -50,6 +51,8 @@ typedef struct srv_args_limits {
     size_t array_bytes; /* of all f32 arrays of one request together */
 } srv_args_limits;
 
+enum { SRV_TOP_MAX = 1000, SRV_TOP_DEFAULT = 5, SRV_LABEL_BYTES = 1024 };
+
 /* Which fields a route knows besides the queries. */
 typedef enum srv_retrieve_kind {
     SRV_RETRIEVE, /* all of them */
@@ -57,10 +60,9 @@ typedef enum srv_retrieve_kind {
     SRV_PLAN      /* all of them */
 } srv_retrieve_kind;
 
-enum { SRV_TOP_MAX = 1000, SRV_TOP_DEFAULT = 5, SRV_LABEL_BYTES = 1024 };
-
 typedef struct srv_retrieve_args {
-    hop_request request; /* beta, max_error: NaN where not given; top: SRV_TOP_DEFAULT where not given */
+    /* beta, max_error: NaN where not given; top: SRV_TOP_DEFAULT; parameters: hop_parameters_default() */
+    hop_request request;
     bool beta_given, max_error_given;
     size_t L;
     float *x; /* L x d, from malloc, finite */
@@ -70,8 +72,8 @@ typedef struct srv_retrieve_args {
  * srv_retrieve_args_read() - queries for a set of dimension d, and how to answer them.
  *
  * JSON: `queries` (rows, or one flat row) or `queries_b64` + `shape`; others: the body is the L x d array.
- * Options: beta, mode, max_error, steps, tolerance, return, top, on_unmet ("best_effort" or "error"). In the query
- * string `return` is a list with commas. An option given both in the body and in the query string is refused.
+ * Options: beta, mode, max_error, steps, tolerance, return, top, on_unmet ("best_effort" or "error"); parameters of the
+ * structured modes (args_model.h). In the query string `return` is a list with commas. An option given both in the body and in the query string is refused.
  * On success the caller owns *out and ends it with srv_retrieve_args_fini().
  * Cost: about 3 ns a byte of JSON. Any thread.
  */

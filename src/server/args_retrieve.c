@@ -5,6 +5,7 @@
 #include "server/args.h"
 
 #include "core/checked.h"
+#include "server/args_model.h"
 #include "server/arrays.h"
 #include "server/options.h"
 #include "server/refuse.h"
@@ -13,18 +14,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Fields of the body first: the query parameters are the tail of the same list. */
-static const char *const retrieve_names[] = {"queries",   "queries_b64", "shape",    "model", "beta",
-                                             "max_error", "mode",        "on_unmet", "steps", "tolerance",
-                                             "return",    "top",         NULL};
+/* Names of both body and query string are in the middle: what is in the body alone, then those, then the query's own. */
+static const char *const retrieve_fields[] = {"queries",   "queries_b64", "shape",    "model", "beta",
+                                              "max_error", "mode",        "on_unmet", "steps", "tolerance",
+                                              "return",    "top",         NULL};
+static const char *const retrieve_parameters[] = {"beta",      "max_error", "mode",     "on_unmet", "steps",
+                                                  "tolerance", "return",    "top",      "k",        "keep",
+                                                  "seed",      "width",     "features", "alpha",    NULL};
 static const char *const energy_names[] = {"queries",   "queries_b64", "shape",    "beta",
                                            "max_error", "mode",        "on_unmet", NULL};
 
-enum { RETRIEVE_FIELDS_ONLY = 4, ENERGY_FIELDS_ONLY = 3 };
+enum { ENERGY_FIELDS_ONLY = 3 };
 
 const char *const *srv_retrieve_args_parameters(srv_retrieve_kind kind)
 {
-    return kind == SRV_ENERGY ? energy_names + ENERGY_FIELDS_ONLY : retrieve_names + RETRIEVE_FIELDS_ONLY;
+    return kind == SRV_ENERGY ? energy_names + ENERGY_FIELDS_ONLY : retrieve_parameters;
 }
 
 /* ---- options ----------------------------------------------------------------------------------------- */
@@ -54,20 +58,19 @@ static hop_status take_return(void *context, const char *word, size_t length, ho
                       length < 40 ? (int)length : 40, word);
 }
 
-static hop_status read_mode(const srv_options *options, hop_mode *out, hop_error *error)
+/* Energies and plans are of Z itself: the structured modes are retrieved from only. */
+static hop_status read_mode(const srv_options *options, srv_retrieve_kind kind, hop_mode *out, hop_error *error)
 {
-    static const char *const structured[] = {"top_k",           "random_mask", "window", "linear",
-                                             "random_features", "sparsemax",   "entmax"};
     const char *word = NULL;
     hop_status status = srv_option_string(options, "mode", &word, error);
     if (status != HOP_OK || !word)
         return status;
-    for (size_t i = 0; i < sizeof structured / sizeof *structured; i++)
-        if (strcmp(word, structured[i]) == 0)
-            return srv_refuse(error, HOP_E_UNKNOWN, -1, -1, -1,
-                              "mode '%s' is not available in this version; auto, dense or almost_linear expected",
-                              word);
-    return hop_mode_parse(word, out, error);
+    status = hop_mode_parse(word, out, error);
+    if (status == HOP_OK && kind != SRV_RETRIEVE && *out > HOP_ALMOST_LINEAR)
+        status = srv_refuse(error, HOP_E_DOMAIN, -1, -1, -1,
+                            "mode '%s' is a model of its own, for retrieve; auto, dense or almost_linear expected here",
+                            word);
+    return status;
 }
 
 static hop_status read_on_unmet(const srv_options *options, bool *best_effort, hop_error *error)
@@ -92,7 +95,9 @@ static hop_status read_retrieve_options(const srv_options *options, srv_retrieve
     args->max_error_given = srv_options_has(options, "max_error");
     hop_status status = srv_options_defaults(options, &request->beta, &request->max_error, error);
     if (status == HOP_OK)
-        status = read_mode(options, &request->mode, error);
+        status = read_mode(options, kind, &request->mode, error);
+    if (status == HOP_OK && kind != SRV_ENERGY)
+        status = srv_args_model_read(options, request->mode, &request->parameters, error);
     if (status == HOP_OK)
         status = read_on_unmet(options, &request->best_effort, error);
     if (status == HOP_OK && kind != SRV_ENERGY) {
@@ -157,15 +162,6 @@ static hop_status choose_queries(const srv_json *json, srv_bulk bulk[2], srv_num
     return HOP_OK;
 }
 
-static hop_status refuse_model(const srv_json *json, hop_error *error)
-{
-    if (!srv_json_has(json, "model"))
-        return HOP_OK;
-    return srv_refuse(error, HOP_E_UNKNOWN, -1, -1, -1,
-                      "`model` belongs to the structured modes (top_k, random_mask, window, linear, random_features, "
-                      "sparsemax, entmax), which are not available in this version");
-}
-
 static hop_status read_json_queries(const srv_args_source *source, srv_retrieve_kind kind,
                                     const srv_numbers_limits *limits, srv_numbers *x, srv_retrieve_args *args,
                                     hop_error *error)
@@ -174,10 +170,8 @@ static hop_status read_json_queries(const srv_args_source *source, srv_retrieve_
     bulk[1].limits.name = "queries_b64";
     srv_json *json = NULL;
     hop_status status =
-        srv_arrays_open_json(source, bulk, 2, kind == SRV_ENERGY ? energy_names : retrieve_names, &json, error);
+        srv_arrays_open_json(source, bulk, 2, kind == SRV_ENERGY ? energy_names : retrieve_fields, &json, error);
     srv_options options = {.json = json, .parameters = source->parameters, .n_parameters = source->n_parameters};
-    if (status == HOP_OK)
-        status = refuse_model(json, error);
     if (status == HOP_OK)
         status = srv_options_check(&options, srv_retrieve_args_parameters(kind), error);
     if (status == HOP_OK)
@@ -214,6 +208,7 @@ hop_status srv_retrieve_args_read(const srv_args_source *source, srv_retrieve_ki
                                .bytes = limits->array_bytes,
                                .bytes_status = HOP_E_LIMIT};
     srv_retrieve_args args = {.request = {.beta = (double)NAN, .max_error = (double)NAN, .mode = HOP_AUTO}};
+    hop_parameters_default(&args.request.parameters);
     srv_numbers x = {0};
     hop_status status = source->media == SRV_MEDIA_JSON ? read_json_queries(source, kind, &bulk, &x, &args, error)
                                                         : read_binary_queries(source, kind, d, &bulk, &x, &args, error);

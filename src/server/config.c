@@ -64,6 +64,8 @@ static const option options[] = {
      "most that a set's feature maps take where it names no max_degree (default: what its memories take)"},
     {"map-build-seconds", SECONDS, AT(map_build_seconds), 0, 86400, "10", false, NULL, "S",
      "longest build of them that is predicted, of one thread"},
+    {"sums-bytes", SIZE, AT(sums_bytes), 1, TERA, NULL, false, "sums_bytes", "BYTES",
+     "sums of linear and random_features that are kept (default: an eighth of the memory budget)"},
     {"packing", PACKING, AT(packing), 0, 0, "full", false, NULL, "WHAT",
      "copies kept for dense passes: full, keys or none; less memory, slower batches"},
     {"calibrate", FLAG, AT(calibrate), 0, 0, "on", false, NULL, NULL,
@@ -423,6 +425,8 @@ hop_status srv_config_load(int argc, char *const *argv, char *const *environment
             config.workers = srv_cpu_quota();
         if (config.memory_budget_bytes == 0)
             config.memory_budget_bytes = srv_memory_limit_bytes() / 5 * 4;
+        if (config.sums_bytes == 0)
+            config.sums_bytes = config.memory_budget_bytes / 8;
         if (!srv_address_parse(config.listen, config.host, sizeof config.host, &config.port))
             return hop_fail(error, HOP_E_DOMAIN,
                             "listen: '%.80s' is not an address such as 127.0.0.1:4520 or [::1]:4520", config.listen);

@@ -7,6 +7,7 @@
 #include "server/openapi.h"
 #include "server/route.h"
 #include "store/budget.h"
+#include "store/phi_cache.h"
 
 enum { PAGE_BYTES = 16 << 20 };
 
@@ -78,9 +79,12 @@ void srv_health_info(srv_request *request)
                     (unsigned long long)config->workers, (unsigned long long)config->io_threads);
     srv_text_printf(&body, ",\"packing\":\"%s\"", srv_packing_word(config->packing));
     write_costs(app->costs_source, &body);
-    srv_text_printf(&body, ",\"memory\":{\"budget_bytes\":%zu,\"reserved_bytes\":%zu}",
+    store_phi_counts sums = {0};
+    if (app->phi_cache)
+        store_phi_cache_count(app->phi_cache, &sums);
+    srv_text_printf(&body, ",\"memory\":{\"budget_bytes\":%zu,\"reserved_bytes\":%zu,\"sums_bytes\":%zu}",
                     app->budget ? store_budget_limit(app->budget) : (size_t)config->memory_budget_bytes,
-                    app->budget ? store_budget_reserved(app->budget) : 0);
+                    app->budget ? store_budget_reserved(app->budget) : 0, sums.bytes);
     srv_text_printf(&body, ",\"uptime_seconds\":%.3f,\"limits\":{", (double)(srv_clock_ns() - app->started_ns) * 1e-9);
     srv_config_write_limits(config, &body);
     srv_text_puts(&body, "}}\n");

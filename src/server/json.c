@@ -112,6 +112,19 @@ hop_status srv_json_refuse_unknown(const srv_json *json, const char *const *know
     return HOP_OK;
 }
 
+const char *srv_json_first_unknown(const srv_json *json, const char *const *known)
+{
+    json_t *root = (json_t *)json;
+    for (void *i = json_object_iter(root); i; i = json_object_iter_next(root, i)) {
+        const char *const *at = known;
+        while (*at && strcmp(*at, json_object_iter_key(i)) != 0)
+            at++;
+        if (!*at)
+            return json_object_iter_key(i);
+    }
+    return NULL;
+}
+
 bool srv_json_has(const srv_json *json, const char *name)
 {
     return json_object_get(root_of(json), name) != NULL;
@@ -189,6 +202,17 @@ hop_status srv_json_string(const srv_json *json, const char *name, const char **
     if (!json_is_string(value))
         return wrong_type(name, "a string", value, error);
     *out = json_string_value(value);
+    return HOP_OK;
+}
+
+hop_status srv_json_object(const srv_json *json, const char *name, const srv_json **out, hop_error *error)
+{
+    const json_t *value = json_object_get(root_of(json), name);
+    if (!value)
+        return HOP_OK;
+    if (!json_is_object(value))
+        return wrong_type(name, "an object", value, error);
+    *out = (const srv_json *)value;
     return HOP_OK;
 }
 

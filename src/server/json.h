@@ -31,6 +31,9 @@ HOP_WARN_UNUSED hop_status srv_json_refuse_unknown(const srv_json *json, const c
 HOP_WARN_UNUSED hop_status srv_name_refuse_unknown(const char *name, const char *what, const char *const *known,
                                                    hop_error *error);
 
+/* The first field that is not in the NULL-terminated list, borrowed from json; NULL: there is none. */
+const char *srv_json_first_unknown(const srv_json *json, const char *const *known);
+
 bool srv_json_has(const srv_json *json, const char *name);
 
 /*
@@ -40,6 +43,10 @@ bool srv_json_has(const srv_json *json, const char *name);
 HOP_WARN_UNUSED hop_status srv_json_number(const srv_json *json, const char *name, double *out, hop_error *error);
 HOP_WARN_UNUSED hop_status srv_json_integer(const srv_json *json, const char *name, int64_t *out, hop_error *error);
 HOP_WARN_UNUSED hop_status srv_json_string(const srv_json *json, const char *name, const char **out, hop_error *error);
+
+/* An object, borrowed from json. */
+HOP_WARN_UNUSED hop_status srv_json_object(const srv_json *json, const char *name, const srv_json **out,
+                                           hop_error *error);
 
 /* A list of exactly n whole numbers >= 0. */
 HOP_WARN_UNUSED hop_status srv_json_sizes(const srv_json *json, const char *name, size_t n, size_t *out,

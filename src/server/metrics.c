@@ -8,6 +8,7 @@
 #include "server/config.h"
 #include "server/route.h"
 #include "store/budget.h"
+#include "store/phi_cache.h"
 
 #include <dirent.h>
 #include <stdatomic.h>
@@ -20,7 +21,7 @@
 /* Upper edges in seconds: from an inline answer to the request deadline. */
 static const double edges[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
 
-enum { EDGES = sizeof edges / sizeof *edges, MODES = 2, FALLBACKS = HOP_FALLBACK_RETURN + 1 };
+enum { EDGES = sizeof edges / sizeof *edges, MODES = HOP_MODES, FALLBACKS = HOP_FALLBACK_RETURN + 1 };
 
 static const char *const rejection_words[SRV_REJECTIONS] = {
     [SRV_REJECTED_QUEUE_FULL] = "queue_full", [SRV_REJECTED_DEADLINE] = "deadline",
@@ -85,7 +86,7 @@ void srv_metrics_request(srv_metrics *metrics, size_t route_index, srv_method me
 
 void srv_metrics_queries(srv_metrics *metrics, hop_mode mode, uint64_t rows)
 {
-    add(&metrics->queries[mode == HOP_ALMOST_LINEAR], rows);
+    add(&metrics->queries[mode], rows);
 }
 
 void srv_metrics_fallbacks(srv_metrics *metrics, hop_fallback reason, uint64_t rows)
@@ -222,9 +223,8 @@ static void write_durations(srv_metrics *metrics, srv_text *out)
 static void write_counters(srv_metrics *metrics, srv_text *out)
 {
     head(out, "hopfieldd_queries_total", "counter", "Rows answered, by the mode that answered.");
-    for (int mode = 0; mode < MODES; mode++)
-        srv_text_printf(out, "hopfieldd_queries_total{mode=\"%s\"} %llu\n",
-                        hop_mode_word(mode ? HOP_ALMOST_LINEAR : HOP_DENSE),
+    for (int mode = HOP_AUTO + 1; mode < MODES; mode++)
+        srv_text_printf(out, "hopfieldd_queries_total{mode=\"%s\"} %llu\n", hop_mode_word((hop_mode)mode),
                         (unsigned long long)get(&metrics->queries[mode]));
     head(out, "hopfieldd_fallbacks_total", "counter", "Rows that auto sent to dense, by reason.");
     for (int reason = HOP_FALLBACK_NONE + 1; reason < FALLBACKS; reason++)
@@ -250,6 +250,17 @@ static void write_sets(const srv_app *app, srv_text *out)
           (double)(app->budget ? store_budget_limit(app->budget) : app->config->memory_budget_bytes));
     gauge(out, "hopfieldd_memory_reserved_bytes", "Memory that sets and bodies use.",
           app->budget ? (double)store_budget_reserved(app->budget) : 0.0);
+    store_phi_counts sums = {0};
+    if (app->phi_cache)
+        store_phi_cache_count(app->phi_cache, &sums);
+    gauge(out, "hopfieldd_sums", "Sums of linear and random_features that are kept.", (double)sums.entries);
+    gauge(out, "hopfieldd_sums_bytes", "Memory that they take, of the reserved.", (double)sums.bytes);
+    gauge(out, "hopfieldd_sums_limit_bytes", "Memory that they may take.", (double)sums.limit_bytes);
+    head(out, "hopfieldd_sums_lookups_total", "counter", "Sums that a query found, or had to make.");
+    srv_text_printf(out, "hopfieldd_sums_lookups_total{result=\"found\"} %llu\n", (unsigned long long)sums.found);
+    srv_text_printf(out, "hopfieldd_sums_lookups_total{result=\"built\"} %llu\n", (unsigned long long)sums.built);
+    head(out, "hopfieldd_sums_dropped_total", "counter", "Sums given up for others, the least recently used first.");
+    srv_text_printf(out, "hopfieldd_sums_dropped_total %llu\n", (unsigned long long)sums.dropped);
 }
 
 static void write_process(const srv_app *app, srv_text *out)

@@ -20,7 +20,7 @@ void srv_metrics_free(srv_metrics *metrics);
 void srv_metrics_request(srv_metrics *metrics, size_t route_index, srv_method method, srv_outcome outcome,
                          double seconds);
 
-/* rows answered by one mode: HOP_DENSE or HOP_ALMOST_LINEAR (per row, so HOP_AUTO never occurs). */
+/* rows answered by one mode; for auto dense or almost_linear, row by row: HOP_AUTO never occurs. */
 void srv_metrics_queries(srv_metrics *metrics, hop_mode mode, uint64_t rows);
 
 /* rows that `auto` sent to dense, by reason; HOP_FALLBACK_NONE is ignored. */

@@ -6,7 +6,9 @@
 #include "server/decimal.h"
 #include "server/refuse.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *parameter(const srv_options *options, const char *name)
@@ -55,10 +57,27 @@ hop_status srv_option_number(const srv_options *options, const char *name, doubl
     return HOP_OK;
 }
 
+/* Digits as JSON has them, perhaps after a minus, within i64: read without a detour over f64. */
+static bool plain_integer(const char *text, int64_t *out)
+{
+    const char *digits = text + (*text == '-');
+    size_t n = strspn(digits, "0123456789");
+    if (n == 0 || digits[n] != '\0' || (n > 1 && *digits == '0'))
+        return false;
+    errno = 0;
+    long long value = strtoll(text, NULL, 10);
+    if (errno != 0)
+        return false;
+    *out = value;
+    return true;
+}
+
 hop_status srv_option_integer(const srv_options *options, const char *name, int64_t *out, hop_error *error)
 {
     if (!parameter(options, name))
         return options->json ? srv_json_integer(options->json, name, out, error) : HOP_OK;
+    if (plain_integer(parameter(options, name), out))
+        return HOP_OK;
     double value = 0;
     hop_status status = srv_option_number(options, name, &value, error);
     if (status != HOP_OK)

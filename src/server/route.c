@@ -17,8 +17,9 @@ enum { DECODE_HERE_BYTES = 65536 };
 enum { QUERY_MEDIA = SRV_MEDIA_JSON | SRV_MEDIA_NPY | SRV_MEDIA_OCTET };
 
 static const char *const no_parameters[] = {NULL};
-static const char *const retrieve_parameters[] = {"beta",   "mode", "max_error", "steps", "tolerance",
-                                                  "return", "top",  "on_unmet",  NULL};
+static const char *const retrieve_parameters[] = {"beta",   "mode",  "max_error", "steps", "tolerance",
+                                                  "return", "top",   "on_unmet",  "k",     "keep",
+                                                  "seed",   "width", "features",  "alpha", NULL};
 static const char *const energy_parameters[] = {"beta", "mode", "max_error", "on_unmet", NULL};
 static const char *const upload_parameters[] = {"d", "beta", "max_error", "max_degree", "similarity", NULL};
 

@@ -339,6 +339,7 @@ hop_status store_builder_finish(store_builder *builder, const store_options *opt
     atomic_init(&set->state, STORE_BUILDING);
     atomic_init(&set->progress.permille, 0);
     atomic_init(&set->progress.cancel, false);
+    atomic_init(&set->phi_cache, NULL);
     set->budget = builder->budget;
     set->created_ms = now_ms();
     set->M = builder->M;

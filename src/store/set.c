@@ -3,6 +3,8 @@
  */
 #include "store/set.h"
 
+#include "store/phi_cache.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +37,9 @@ void store_set_release(store_set *set)
     if (!set || atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel) > 1)
         return;
     store_budget *budget = set->budget;
+    struct store_phi_cache *phi_cache = atomic_load_explicit(&set->phi_cache, memory_order_relaxed);
+    if (phi_cache)
+        store_phi_cache_forget(phi_cache, set);
     size_t charged = atomic_load_explicit(&set->charged_bytes, memory_order_relaxed);
     hop_model_free(set->model);
     free(set->memories);
@@ -88,6 +93,8 @@ store_bytes store_set_bytes(const store_set *set)
         .model = hop_model_bytes(set->model),
         .features = features ? hop_features_bytes(features) : 0,
     };
-    bytes.total = bytes.memories + bytes.values + bytes.labels + bytes.model + bytes.features;
+    struct store_phi_cache *phi_cache = atomic_load_explicit(&set->phi_cache, memory_order_relaxed);
+    bytes.sums = phi_cache ? store_phi_cache_bytes_of(phi_cache, set) : 0;
+    bytes.total = bytes.memories + bytes.values + bytes.labels + bytes.model + bytes.features + bytes.sums;
     return bytes;
 }

@@ -26,6 +26,8 @@ typedef enum store_state {
 
 const char *store_state_word(store_state state); /* "building", "ready", "failed" */
 
+struct store_phi_cache;
+
 typedef struct store_set {
     atomic_size_t references;
 
@@ -55,7 +57,8 @@ typedef struct store_set {
     atomic_int state;            /* store_state; `reason` is written before `failed` or `ready` is */
     hop_progress progress;       /* of the feature maps; cancel: this version is no longer current */
     char reason[HOP_ERROR_TEXT_BYTES];
-    struct store_set *next_build; /* the queue of operations, under its lock */
+    _Atomic(struct store_phi_cache *) phi_cache; /* that holds sums of this set; NULL: none ever did */
+    struct store_set *next_build;                /* the queue of operations, under its lock */
 } store_set;
 
 /* One more reader. The caller must hold a reference, or the registry's lock. Returns the set. */
@@ -84,6 +87,7 @@ void store_set_settle(store_set *set, store_state state, const char *reason);
 /* Bytes by what holds them. */
 typedef struct store_bytes {
     size_t memories, values, labels, model, features;
+    size_t sums; /* of linear and random_features, in the cache */
     size_t total;
 } store_bytes;
 

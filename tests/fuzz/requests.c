@@ -3,6 +3,7 @@
  */
 #include "requests.h"
 
+#include "server/args_model.h"
 #include "server/decimal.h"
 #include "server/numbers.h"
 
@@ -87,6 +88,32 @@ static const struct {
 
 enum { RETURNS = sizeof returns / sizeof *returns };
 
+/* The parameters that the mode of the request takes, as members or as query parameters. */
+static void put_parameters(growing *t, const hop_request *request, bool json)
+{
+    const hop_parameters *p = &request->parameters;
+    bool first = true;
+    for (const char *const *name = srv_model_names(request->mode); *name; name++) {
+        bool unset = (strcmp(*name, "width") == 0 && p->width == SIZE_MAX) ||
+                     (strcmp(*name, "features") == 0 && p->features == 0);
+        if (unset) /* a default that no client can write */
+            continue;
+        put(t, !json ? "&" : first ? "\"" : ",\"");
+        first = false;
+        put(t, *name);
+        put(t, json ? "\":" : "=");
+        if (strcmp(*name, "keep") == 0)
+            put_f64(t, p->keep);
+        else if (strcmp(*name, "alpha") == 0)
+            put_f64(t, p->alpha);
+        else
+            put_u64(t, strcmp(*name, "k") == 0       ? p->k
+                       : strcmp(*name, "seed") == 0  ? p->seed
+                       : strcmp(*name, "width") == 0 ? p->width
+                                                     : p->features);
+    }
+}
+
 char *fuzz_retrieve_json(const srv_retrieve_args *args, size_t d)
 {
     growing t = {0};
@@ -102,6 +129,9 @@ char *fuzz_retrieve_json(const srv_retrieve_args *args, size_t d)
     }
     put(&t, ",\"mode\":");
     put_string(&t, hop_mode_word(request->mode));
+    put(&t, ",\"model\":{");
+    put_parameters(&t, request, true);
+    put(&t, "}");
     put(&t, request->best_effort ? ",\"on_unmet\":\"best_effort\",\"steps\":" : ",\"on_unmet\":\"error\",\"steps\":");
     put_u64(&t, request->steps);
     put(&t, ",\"tolerance\":");
@@ -126,6 +156,7 @@ char *fuzz_retrieve_query(const srv_retrieve_args *args)
     const hop_request *request = &args->request;
     put(&t, "mode=");
     put(&t, hop_mode_word(request->mode));
+    put_parameters(&t, request, false);
     if (args->beta_given) {
         put(&t, "&beta=");
         put_f64(&t, request->beta);
@@ -215,10 +246,16 @@ void fuzz_check_same_retrieve(const srv_retrieve_args *a, const srv_retrieve_arg
     FUZZ_CHECK(same_f64(p->beta, q->beta) && same_f64(p->max_error, q->max_error) && p->mode == q->mode);
     FUZZ_CHECK(p->best_effort == q->best_effort && p->steps == q->steps && p->tolerance == q->tolerance);
     FUZZ_CHECK(p->want == q->want && p->top == q->top);
+    const hop_parameters *m = &p->parameters, *n = &q->parameters;
+    FUZZ_CHECK(m->k == n->k && m->keep == n->keep && m->seed == n->seed && m->width == n->width);
+    FUZZ_CHECK(m->features == n->features && m->alpha == n->alpha);
     /* What a reader promises. */
     FUZZ_CHECK(!a->beta_given || (isfinite(p->beta) && p->beta > 0));
     FUZZ_CHECK(!a->max_error_given || (isfinite(p->max_error) && p->max_error >= 0));
     FUZZ_CHECK(p->steps >= 1 && p->steps <= HOP_STEPS_MAX && p->top >= 1 && p->top <= SRV_TOP_MAX);
+    FUZZ_CHECK(m->k >= 1 && m->k <= INT64_MAX && m->keep > 0 && m->keep <= 1 && m->seed <= INT64_MAX);
+    FUZZ_CHECK((m->width <= INT64_MAX || m->width == SIZE_MAX) && m->features <= HOP_FEATURES_MAX);
+    FUZZ_CHECK(m->alpha >= 1.01 && m->alpha <= 2);
     FUZZ_CHECK(a->L >= 1 && a->L <= fuzz_limits.rows);
     for (size_t i = 0; i < a->L * d; i++)
         FUZZ_CHECK(isfinite(a->x[i]));

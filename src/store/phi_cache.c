@@ -1,0 +1,382 @@
+/*
+ * phi_cache.c - a table of at most STORE_PHI_ENTRIES sums under one mutex; builds happen outside of it.
+ */
+#include "store/phi_cache.h"
+
+#include "core/status.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { WAIT_MS = 20 };
+
+/* Under the cache's lock but for `sums`, which does not change once `ready` is. */
+struct store_phi {
+    store_phi_cache *cache;
+    const store_set *set; /* whose last release drops the entry; borrowed */
+    hop_mode mode;
+    double beta; /* 0 for linear, which does not depend on it; nor on the next two */
+    uint64_t seed;
+    size_t features;
+    hop_phi_sums *sums;
+    store_budget *budget;
+    size_t charged_bytes; /* of it: what is held, or what the build may take */
+    size_t readers;       /* while there are any it stays in the table */
+    bool ready;
+    uint64_t used; /* tick of the last look */
+};
+
+struct store_phi_cache {
+    size_t limit_bytes;
+    pthread_mutex_t lock;
+    pthread_cond_t settled; /* a build came to an end */
+    store_phi *entries[STORE_PHI_ENTRIES];
+    size_t n, bytes; /* bytes: charged for listed entries */
+    uint64_t tick, found, built, dropped;
+};
+
+hop_status store_phi_cache_new(size_t limit_bytes, store_phi_cache **out, hop_error *error)
+{
+    store_phi_cache *cache = calloc(1, sizeof *cache);
+    if (!cache)
+        return hop_fail(error, HOP_E_NOMEM, "out of memory");
+    cache->limit_bytes = limit_bytes;
+    pthread_mutex_init(&cache->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&cache->settled, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    *out = cache;
+    return HOP_OK;
+}
+
+void store_phi_cache_free(store_phi_cache *cache)
+{
+    if (!cache)
+        return;
+    assert(cache->n == 0);
+    pthread_cond_destroy(&cache->settled);
+    pthread_mutex_destroy(&cache->lock);
+    free(cache);
+}
+
+/* ---- the table, under the lock ------------------------------------------------------------------------- */
+
+static store_phi key_of(const store_set *set, const hop_request *request)
+{
+    store_phi key = {.set = set, .mode = request->mode};
+    if (request->mode == HOP_RANDOM_FEATURES) {
+        key.beta = request->beta;
+        key.seed = request->parameters.seed;
+        key.features = request->parameters.features;
+    }
+    return key;
+}
+
+static store_phi *look_up(store_phi_cache *cache, const store_phi *key)
+{
+    for (size_t i = 0; i < cache->n; i++) {
+        store_phi *at = cache->entries[i];
+        if (at->set == key->set && at->mode == key->mode && at->beta == key->beta && at->seed == key->seed &&
+            at->features == key->features)
+            return at;
+    }
+    return NULL;
+}
+
+static store_phi *read_entry(store_phi_cache *cache, store_phi *phi)
+{
+    phi->readers++;
+    phi->used = ++cache->tick;
+    return phi;
+}
+
+/* Out of the table, for the caller to destroy once the lock is given back. Nobody reads it. */
+static void unlist(store_phi_cache *cache, store_phi *phi)
+{
+    assert(phi->readers == 0);
+    size_t i = 0;
+    while (cache->entries[i] != phi)
+        i++;
+    cache->entries[i] = cache->entries[--cache->n];
+    cache->bytes -= phi->charged_bytes;
+}
+
+/* The entry that was looked at longest ago and that nobody reads or builds; NULL: there is none. */
+static store_phi *oldest(const store_phi_cache *cache)
+{
+    store_phi *out = NULL;
+    for (size_t i = 0; i < cache->n; i++) {
+        store_phi *at = cache->entries[i];
+        if (at->readers == 0 && (!out || at->used < out->used))
+            out = at;
+    }
+    return out;
+}
+
+/* ---- without the lock ---------------------------------------------------------------------------------- */
+
+static void destroy(store_phi *phi)
+{
+    hop_phi_sums_free(phi->sums);
+    if (phi->charged_bytes)
+        store_budget_release(phi->budget, phi->charged_bytes);
+    free(phi);
+}
+
+/* Drop the oldest entry. False: there is none to drop. */
+static bool drop_one(store_phi_cache *cache)
+{
+    pthread_mutex_lock(&cache->lock);
+    store_phi *phi = oldest(cache);
+    if (phi) {
+        unlist(cache, phi);
+        cache->dropped++;
+    }
+    pthread_mutex_unlock(&cache->lock);
+    if (phi)
+        destroy(phi);
+    return phi != NULL;
+}
+
+void store_phi_release(store_phi *phi)
+{
+    if (!phi)
+        return;
+    store_phi_cache *cache = phi->cache;
+    pthread_mutex_lock(&cache->lock);
+    assert(phi->readers > 0);
+    phi->readers--;
+    pthread_mutex_unlock(&cache->lock);
+}
+
+const hop_phi_sums *store_phi_sums(const store_phi *phi)
+{
+    return phi->sums;
+}
+
+void store_phi_cache_forget(store_phi_cache *cache, const store_set *set)
+{
+    store_phi *gone[STORE_PHI_ENTRIES];
+    size_t n = 0;
+    pthread_mutex_lock(&cache->lock);
+    for (size_t i = 0; i < cache->n;) {
+        store_phi *at = cache->entries[i];
+        if (at->set != set) {
+            i++;
+            continue;
+        }
+        unlist(cache, at); /* its readers held the set as well; another entry takes its place */
+        gone[n++] = at;
+    }
+    pthread_mutex_unlock(&cache->lock);
+    for (size_t i = 0; i < n; i++)
+        destroy(gone[i]);
+}
+
+/* ---- building ------------------------------------------------------------------------------------------ */
+
+/* Room for `bytes` more in the cache, and in the budget: `phi` is listed and pays for them. */
+static hop_status make_room(store_phi_cache *cache, store_phi *phi, size_t bytes, hop_error *error)
+{
+    if (bytes > cache->limit_bytes) {
+        hop_status status =
+            hop_fail(error, HOP_E_BUDGET, "the sums of %s need %zu bytes, all sums together may take %zu",
+                     hop_mode_word(phi->mode), bytes, cache->limit_bytes);
+        if (error && error->status == status) {
+            error->limit = (double)cache->limit_bytes;
+            error->actual = (double)bytes;
+        }
+        return status;
+    }
+    for (;;) {
+        hop_error full = HOP_ERROR_NONE;
+        hop_status status = HOP_E_BUDGET;
+        pthread_mutex_lock(&cache->lock);
+        bool fits = cache->bytes <= cache->limit_bytes - bytes;
+        if (fits) {
+            status = store_budget_charge(phi->budget, bytes, hop_mode_word(phi->mode), &full);
+        } else {
+            hop_fail(&full, HOP_E_BUDGET, "sums that are in use leave no room for those of %s, %zu bytes",
+                     hop_mode_word(phi->mode), bytes);
+            full.limit = (double)cache->limit_bytes;
+            full.actual = (double)cache->bytes + (double)bytes;
+        }
+        if (status == HOP_OK) {
+            phi->charged_bytes = bytes;
+            cache->bytes += bytes;
+        }
+        pthread_mutex_unlock(&cache->lock);
+        if (status == HOP_OK)
+            return HOP_OK;
+        if (!drop_one(cache)) {
+            if (error && error->status == HOP_OK)
+                *error = full;
+            return HOP_E_BUDGET;
+        }
+    }
+}
+
+/* The listed, unready entry's sums. */
+static hop_status build(store_phi_cache *cache, store_phi *phi, const hop_model *model, const hop_request *request,
+                        const hop_executor *executor, hop_error *error)
+{
+    size_t width = executor ? executor->width : 1;
+    size_t bytes = hop_phi_sums_build_bytes(model, request->mode, &request->parameters, width);
+    hop_status status = make_room(cache, phi, bytes, error);
+    if (status != HOP_OK)
+        return status;
+    hop_phi_sums *sums = NULL;
+    status = hop_phi_sums_new(model, request->mode, request->beta, &request->parameters, executor, NULL, &sums, error);
+    if (status != HOP_OK)
+        return status;
+    phi->sums = sums;
+    size_t kept = hop_phi_sums_bytes(sums);
+    if (kept < bytes) {
+        pthread_mutex_lock(&cache->lock);
+        phi->charged_bytes = kept;
+        cache->bytes -= bytes - kept;
+        pthread_mutex_unlock(&cache->lock);
+        store_budget_release(phi->budget, bytes - kept);
+    }
+    return HOP_OK;
+}
+
+/* Wait a little for some build to end; under the lock. */
+static void wait_a_little(store_phi_cache *cache)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += WAIT_MS * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_cond_timedwait(&cache->settled, &cache->lock, &until);
+}
+
+store_phi *store_phi_cache_find(store_phi_cache *cache, store_set *set, const hop_request *request)
+{
+    const store_phi key = key_of(set, request);
+    pthread_mutex_lock(&cache->lock);
+    store_phi *phi = look_up(cache, &key);
+    if (phi && phi->ready) {
+        cache->found++;
+        read_entry(cache, phi);
+    } else {
+        phi = NULL;
+    }
+    pthread_mutex_unlock(&cache->lock);
+    return phi;
+}
+
+/* Put a new entry of this key into the table, with its builder for a reader. Under the lock; the table has room. */
+static void list(store_phi_cache *cache, store_phi *phi, store_set *set, const store_phi *key)
+{
+    *phi = *key;
+    phi->cache = cache;
+    phi->budget = set->budget;
+    read_entry(cache, phi);
+    cache->entries[cache->n++] = phi;
+    atomic_store_explicit(&set->phi_cache, cache, memory_order_relaxed);
+}
+
+/* Under the lock: NULL and HOP_OK: *spare has been listed and is the caller's to build. */
+static hop_status find_or_list(store_phi_cache *cache, store_set *set, const store_phi *key,
+                               bool (*give_up)(void *context), void *context, store_phi *spare, store_phi **out,
+                               hop_error *error)
+{
+    for (;;) {
+        store_phi *phi = look_up(cache, key);
+        if (phi && phi->ready) {
+            cache->found++;
+            *out = read_entry(cache, phi);
+            return HOP_OK;
+        }
+        if (!phi && cache->n < STORE_PHI_ENTRIES) {
+            list(cache, spare, set, key);
+            return HOP_OK;
+        }
+        if (!phi) {
+            store_phi *old = oldest(cache);
+            if (!old)
+                return hop_fail(error, HOP_E_BUDGET, "%d sums are in use at once: no room for more", STORE_PHI_ENTRIES);
+            unlist(cache, old);
+            cache->dropped++;
+            pthread_mutex_unlock(&cache->lock);
+            destroy(old);
+            pthread_mutex_lock(&cache->lock);
+            continue;
+        }
+        wait_a_little(cache);
+        pthread_mutex_unlock(&cache->lock);
+        bool enough = give_up && give_up(context);
+        pthread_mutex_lock(&cache->lock);
+        if (enough)
+            return hop_fail(error, HOP_E_CANCELLED, "given up while waiting for the sums of %s",
+                            hop_mode_word(key->mode));
+    }
+}
+
+hop_status store_phi_cache_get(store_phi_cache *cache, store_set *set, const hop_request *request,
+                               const hop_executor *executor, bool (*give_up)(void *context), void *context,
+                               store_phi **out, hop_error *error)
+{
+    const store_phi key = key_of(set, request);
+    store_phi *mine = malloc(sizeof *mine), *found = NULL;
+    if (!mine)
+        return hop_fail(error, HOP_E_NOMEM, "out of memory");
+    pthread_mutex_lock(&cache->lock);
+    hop_status status = find_or_list(cache, set, &key, give_up, context, mine, &found, error);
+    pthread_mutex_unlock(&cache->lock);
+    if (status != HOP_OK || found) {
+        free(mine);
+        *out = found;
+        return status;
+    }
+    status = build(cache, mine, set->model, request, executor, error);
+    pthread_mutex_lock(&cache->lock);
+    mine->ready = status == HOP_OK;
+    if (mine->ready) {
+        cache->built++;
+    } else {
+        mine->readers = 0;
+        unlist(cache, mine);
+    }
+    pthread_cond_broadcast(&cache->settled);
+    pthread_mutex_unlock(&cache->lock);
+    if (status != HOP_OK) {
+        destroy(mine);
+        return status;
+    }
+    *out = mine;
+    return HOP_OK;
+}
+
+/* ---- counts -------------------------------------------------------------------------------------------- */
+
+void store_phi_cache_count(store_phi_cache *cache, store_phi_counts *out)
+{
+    pthread_mutex_lock(&cache->lock);
+    *out = (store_phi_counts){.entries = cache->n,
+                              .bytes = cache->bytes,
+                              .limit_bytes = cache->limit_bytes,
+                              .found = cache->found,
+                              .built = cache->built,
+                              .dropped = cache->dropped};
+    pthread_mutex_unlock(&cache->lock);
+}
+
+size_t store_phi_cache_bytes_of(store_phi_cache *cache, const store_set *set)
+{
+    size_t bytes = 0;
+    pthread_mutex_lock(&cache->lock);
+    for (size_t i = 0; i < cache->n; i++)
+        if (cache->entries[i]->set == set)
+            bytes += cache->entries[i]->charged_bytes;
+    pthread_mutex_unlock(&cache->lock);
+    return bytes;
+}
