@@ -23,7 +23,7 @@
 #include "core/similarity.h"
 #include "core/status.h"
 
-enum { ROWS = 12, UNITS_MIN = 4 };
+enum { ROWS = 12, UNITS_MIN = 8 };
 
 /* Sums of one row so far, relative to e^top. */
 typedef struct tally {

@@ -61,7 +61,7 @@ static void load(const hop_model *model, size_t from, size_t n, size_t columns, 
     for (size_t l = 0; l < d; l++) {
         double shift = shift_of(model, l);
         for (size_t m = 0; m < columns; m++) {
-            double x = m < n ? (double)model->keys[(from + m) * d + l] : 0;
+            double x = m < n ? (double)model->keys[(from + m) * d + l] : shift;
             at->phi[l * columns + m] = x > 0 ? x + 1 : exp(x - shift);
         }
     }
