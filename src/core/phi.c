@@ -2,13 +2,13 @@
  * phi.c - answers from sums of features (phi.h): rows in small groups, features unit by unit, each unit two products of
  * rows (kernels.h, moment_products): exponents, and weights times means of values.
  *
- * The standard error is of the ratio N/D of two sums over independent parts, by the delta method: with N_u, D_u the part
- * of unit u,
+ * The standard error is that of the ratio N/D of two sums over independent parts, by the delta method: with N_u, D_u of
+ * unit u's m_u features,
  *
  *     Var z_j ~ sum_u (N_uj - z_j D_u)^2 / D^2 / (1 - sum_u (m_u/m)^2)
  *
- * Units are independent, features of one are not; where there are few units, features are taken for parts, as if they
- * were.
+ * Units are independent of each other. Where there are few, single features are taken for parts as if they were so too,
+ * which in orthogonal blocks they are not: it comes out up to a fourth too large.
  */
 #include "core/phi.h"
 

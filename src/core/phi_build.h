@@ -1,6 +1,6 @@
 /*
- * phi_build.h - how the sums of phi_sums.h are made: tasks that follow from the shapes alone, each with sums of its own,
- * which are merged in the order of the tasks whoever ran them. phi_sums.c runs them; what they do is the mode's.
+ * phi_build.h - how the sums of phi_sums.h are made: tasks that follow from the shapes alone, each with sums of its
+ * own, which are merged in the order of the tasks whoever ran them. phi_sums.c runs them; what they do is the mode's.
  */
 #ifndef HOP_PHI_BUILD_H
 #define HOP_PHI_BUILD_H

@@ -205,7 +205,7 @@ START_TEST(both_are_what_they_are_defined_to_be)
 }
 END_TEST
 
-/* Exponents far beyond those of f64, with both signs: a feature counts by its largest, and some weight is never small. */
+/* Exponents far beyond those of f64, with both signs: a feature counts by its largest; some weight is never small. */
 START_TEST(large_numbers_stay_numbers)
 {
     static const shape large[] = {
@@ -498,8 +498,8 @@ START_TEST(standard_errors_are_about_right)
 END_TEST
 
 /*
- * Sixteen times the features, a quarter of the error; and where memories and queries are 64 off in every coordinate, the
- * same: features about 0 instead of the mean would have a variance of e^{beta 64^2} or so.
+ * Sixteen times the features, a quarter of the error; and where memories and queries are 64 off in every coordinate,
+ * the same: features about 0 instead of the mean would have a variance of e^{beta 64^2} or so.
  */
 START_TEST(more_features_come_nearer_to_dense)
 {
