@@ -23,7 +23,11 @@
 #include "core/similarity.h"
 #include "core/status.h"
 
-enum { ROWS = 12, UNITS_MIN = 8 };
+enum {
+    ROWS = 12,     /* of a group */
+    UNITS_MIN = 8, /* units, for parts of a standard error */
+    SQUARED = 16   /* rows of v whose squares are in the workspace at a time */
+};
 
 /* Sums of one row so far, relative to e^top. */
 typedef struct tally {
@@ -35,13 +39,17 @@ typedef struct tally {
     double *part;        /* p: N_u */
 } tally;
 
-static size_t lay_out(const hop_model *model, char *block, tally *tallies)
+/* Cut a workspace; *squares: SQUARED rows of a unit. */
+static size_t lay_out(const hop_model *model, char *block, tally *tallies, double **squares)
 {
     size_t used = 0, stride = hop_phi_stride_max(model->d), width = hop_round_up(model->d, HOP_ROW_STEP);
     size_t x = hop_carve(&used, ROWS * width, sizeof(double));
     size_t weights = hop_carve(&used, ROWS * stride, sizeof(double));
     size_t part = hop_carve(&used, ROWS * model->p, sizeof(double));
     size_t sums = hop_carve(&used, 3 * ROWS * model->p, sizeof(double));
+    size_t square = hop_carve(&used, SQUARED * stride, sizeof(double));
+    if (squares)
+        *squares = (double *)(block + square);
     for (size_t q = 0; tallies && q < ROWS; q++) {
         double *N = (double *)(block + sums) + 3 * q * model->p;
         tallies[q] = (tally){.N = N,
@@ -56,7 +64,7 @@ static size_t lay_out(const hop_model *model, char *block, tally *tallies)
 
 size_t hop_phi_workspace_bytes(const hop_model *model)
 {
-    return lay_out(model, NULL, NULL);
+    return lay_out(model, NULL, NULL, NULL);
 }
 
 /* The row's query as its features read it. */
@@ -77,6 +85,14 @@ static void load(const hop_phi_sums *sums, const float *state, tally *row)
     memset(row->N, 0, 3 * model->p * sizeof(double));
 }
 
+/* rows x n_right products, added to the sums that lie at[q] from `sums`. */
+static void add_products(size_t rows, const double *const *left, size_t n_right, size_t stride, const double *right,
+                         const size_t *at, double *sums)
+{
+    hop_kernels_get()->moment_products(&(hop_row_products){
+        .n_left = rows, .n_right = n_right, .stride = stride, .left = left, .right = right, .at = at, .sums = sums});
+}
+
 /* log phi_i(x), but for what all features have in common, of the slots of a unit, into weights. */
 static void score(const hop_phi_sums *sums, size_t unit, size_t rows, const tally *tallies)
 {
@@ -92,13 +108,8 @@ static void score(const hop_phi_sums *sums, size_t unit, size_t rows, const tall
             memset(tallies[q].weights, 0, shape->stride * sizeof(double));
     }
     if (sums->mode == HOP_RANDOM_FEATURES)
-        hop_kernels_get()->moment_products(&(hop_row_products){.n_left = rows,
-                                                               .n_right = shape->stride,
-                                                               .stride = shape->width,
-                                                               .left = x,
-                                                               .right = sums->w + unit * shape->stride * shape->width,
-                                                               .at = at,
-                                                               .sums = tallies[0].weights});
+        add_products(rows, x, shape->stride, shape->width, sums->w + unit * shape->stride * shape->width, at,
+                     tallies[0].weights);
 }
 
 /* Scores to weights relative to e^top, and what was summed before with them. Returns their sum. */
@@ -125,22 +136,30 @@ static double weigh(const hop_phi_shape *shape, const double *log_s, tally *row)
     return sum;
 }
 
-/* Each feature as a part of its own. */
-static void square_features(const hop_phi_shape *shape, const double *v, tally *row)
+/* Each feature as a part of its own: weights become their squares, which meet v and its squares. */
+static void add_features(const hop_phi_shape *shape, const double *v, size_t rows, tally *tallies, double *squares)
 {
-    const double *weights = row->weights;
-    for (size_t i = 0; i < shape->stride; i++)
-        row->DD += weights[i] * weights[i];
-    for (size_t j = 0; j < shape->p; j++, v += shape->stride)
-        for (size_t i = 0; i < shape->stride; i++) {
-            double product = weights[i] * v[i];
-            row->ND[j] += product * weights[i];
-            row->NN[j] += product * product;
-        }
+    const double *left[ROWS];
+    size_t p = shape->p, stride = shape->stride, ND[ROWS], NN[ROWS];
+    for (size_t q = 0; q < rows; q++) {
+        double *weights = tallies[q].weights;
+        for (size_t i = 0; i < stride; i++)
+            tallies[q].DD += weights[i] *= weights[i];
+        left[q] = weights;
+        ND[q] = (size_t)(tallies[q].ND - tallies[0].N);
+        NN[q] = (size_t)(tallies[q].NN - tallies[0].N);
+    }
+    add_products(rows, left, p, stride, v, ND, tallies[0].N);
+    for (size_t j = 0; j < p; j += SQUARED) {
+        size_t n = p - j < SQUARED ? p - j : SQUARED;
+        for (size_t k = 0; k < n * stride; k++)
+            squares[k] = v[j * stride + k] * v[j * stride + k];
+        add_products(rows, left, n, stride, squares, NN, tallies[0].N + j);
+    }
 }
 
 /* One unit's features into the sums of its rows. */
-static void add_unit(const hop_phi_sums *sums, size_t unit, bool errors, size_t rows, tally *tallies)
+static void add_unit(const hop_phi_sums *sums, size_t unit, bool errors, size_t rows, tally *tallies, double *squares)
 {
     const hop_phi_shape *shape = &sums->shape;
     const double *weights[ROWS], *v = sums->v + unit * shape->p * shape->stride;
@@ -153,30 +172,23 @@ static void add_unit(const hop_phi_sums *sums, size_t unit, bool errors, size_t 
         at[q] = q * shape->p;
     }
     memset(tallies[0].part, 0, rows * shape->p * sizeof(double));
-    hop_kernels_get()->moment_products(&(hop_row_products){.n_left = rows,
-                                                           .n_right = shape->p,
-                                                           .stride = shape->stride,
-                                                           .left = weights,
-                                                           .right = v,
-                                                           .at = at,
-                                                           .sums = tallies[0].part});
+    add_products(rows, weights, shape->p, shape->stride, v, at, tallies[0].part);
+    bool units = shape->n_units >= UNITS_MIN;
     for (size_t q = 0; q < rows; q++) {
         tally *row = &tallies[q];
         row->D += D[q];
         for (size_t j = 0; j < shape->p; j++)
             row->N[j] += row->part[j];
-        if (!errors)
+        if (!errors || !units)
             continue;
-        if (shape->n_units < UNITS_MIN) {
-            square_features(shape, v, row);
-            continue;
-        }
         row->DD += D[q] * D[q];
         for (size_t j = 0; j < shape->p; j++) {
             row->ND[j] += row->part[j] * D[q];
             row->NN[j] += row->part[j] * row->part[j];
         }
     }
+    if (errors && !units)
+        add_features(shape, v, rows, tallies, squares);
 }
 
 static void write_z(const hop_geometry *values, const tally *row, float *z)
@@ -211,13 +223,14 @@ hop_status hop_phi_answer(hop_frame *frame, size_t first, size_t n, const hop_an
                         hop_mode_word(request->mode));
     bool errors = answer->standard_error && request->mode == HOP_RANDOM_FEATURES;
     tally tallies[ROWS];
-    lay_out(model, frame->structured_workspace, tallies);
+    double *squares;
+    lay_out(model, frame->structured_workspace, tallies, &squares);
     for (size_t a = 0; a < n; a += ROWS) {
         size_t rows = n - a < ROWS ? n - a : ROWS;
         for (size_t q = 0; q < rows; q++)
             load(sums, frame->state + frame->active[a + q] * model->d, &tallies[q]);
         for (size_t unit = 0; unit < sums->shape.n_units; unit++)
-            add_unit(sums, unit, errors, rows, tallies);
+            add_unit(sums, unit, errors, rows, tallies, squares);
         for (size_t q = 0; q < rows; q++) {
             size_t i = frame->active[a + q];
             hop_row *row = &frame->rows[i];

@@ -532,6 +532,31 @@ START_TEST(seeds_differ_and_repeat)
 }
 END_TEST
 
+/* Rows are answered in groups, but each as if it were alone. */
+START_TEST(answers_do_not_depend_on_their_batch)
+{
+    float all[L * 3];
+    double errors[L];
+    test_engine engine;
+    start(&engine, &(shape){50, 6, 3, 0.4, 0}, HOP_DOT, 9900);
+    engine.answer.standard_error = standard_error;
+    for (int mode = HOP_LINEAR; mode <= HOP_RANDOM_FEATURES; mode++) {
+        hop_request request = request_of((hop_mode)mode, 1, 0, 4);
+        hop_phi_sums *sums = sums_of(&engine, &request, NULL);
+        test_must_retrieve(&engine, &request, L, queries);
+        memcpy(all, engine.answer.z, sizeof all);
+        memcpy(errors, standard_error, sizeof errors);
+        for (size_t q = 0; q < L; q++) {
+            test_must_retrieve(&engine, &request, 1, queries + q * 6);
+            ck_assert_mem_eq(engine.answer.z, all + q * 3, 3 * sizeof *all);
+            ck_assert(mode == HOP_LINEAR || standard_error[0] == errors[q]);
+        }
+        hop_phi_sums_free(sums);
+    }
+    test_engine_fini(&engine);
+}
+END_TEST
+
 static void open_gate(void)
 {
     hop_alloc_set_gate(NULL);
@@ -545,6 +570,7 @@ static Suite *make(void)
     tcase_add_test(definition, large_numbers_stay_numbers);
     tcase_add_test(definition, duplicates_are_one);
     tcase_add_test(definition, steps_follow_each_other);
+    tcase_add_test(definition, answers_do_not_depend_on_their_batch);
     tcase_add_checked_fixture(sums, NULL, open_gate);
     tcase_add_test(sums, sums_do_not_depend_on_the_executor);
     tcase_add_test(sums, memory_is_what_was_said);
