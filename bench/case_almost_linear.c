@@ -7,11 +7,6 @@
 #include "bench/measure.h"
 #include "bench/peak.h"
 
-static const char *mode_word(const bench_measured *m)
-{
-    return m->degree_min > 0 ? "almost_linear" : m->degree_max > 0 ? "mixed" : "dense";
-}
-
 void bench_almost_linear(const bench_options *given)
 {
     bench_options o = *given;
@@ -35,7 +30,7 @@ void bench_almost_linear(const bench_options *given)
     bench_measured m = bench_measure(&o, &set, &request, team);
     bench_print_begin(&o);
     bench_print_pass(&o, m.seconds, peak);
-    bench_print_word("mode", mode_word(&m));
+    bench_print_word("mode", bench_mode_word(&m));
     bench_print_number("degree", 15, m.degree_max);
     bench_print_number("rank", 15, (double)hop_rank(o.d, m.degree_max > 0 ? (unsigned)m.degree_max : 0));
     bench_print_number("seconds_per_query", 4, m.seconds / L);

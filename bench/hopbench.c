@@ -9,6 +9,7 @@
  *     hopbench build         --d 16 --M 1000000 --degree 3 --threads 2
  *     hopbench append        --d 16 --M 1000000 --degree 3 --changed 1000
  *     hopbench plan          --d 16 --M 1000000 --L 512
+ *     hopbench gap-anns      --d 512 --M 512 --L 64 --B 0
  *
  * Every time is the best of several runs: noise only slows. Errors are reported beside it: the largest bound of the
  * batch, and the largest true error of a sample of it, against plain f64 sums.
@@ -36,6 +37,7 @@ static const bench_case cases[] = {
     {"build", bench_build},
     {"append", bench_append},
     {"plan", bench_plan},
+    {"gap-anns", bench_gap_anns},
 };
 
 /* ---- for the cases ------------------------------------------------------------------------------------ */

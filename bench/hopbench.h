@@ -31,6 +31,7 @@ void bench_almost_linear(const bench_options *o);
 void bench_build(const bench_options *o);
 void bench_append(const bench_options *o);
 void bench_plan(const bench_options *o);
+void bench_gap_anns(const bench_options *o);
 
 /* One sentence on standard error, exit status 1. */
 _Noreturn void bench_stop(const char *what);

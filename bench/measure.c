@@ -71,13 +71,14 @@ hop_request bench_request(const bench_options *o, hop_mode mode)
 bench_measured bench_measure(const bench_options *o, const bench_data *set, const hop_request *request,
                              bench_team *team)
 {
+    const size_t p = hop_model_p(set->model);
     share shares[BENCH_THREADS_MAX];
     bench_measured m = {.seconds = (double)INFINITY,
                         .degrees = bench_need(malloc(o->L * sizeof(int))),
                         .degree_min = 99,
                         .degree_max = -1,
-                        .z = bench_need(malloc(o->L * o->d * sizeof(float)))};
-    double *bounds = bench_need(malloc(o->L * sizeof *bounds));
+                        .bounds = bench_need(malloc(o->L * sizeof(double))),
+                        .z = bench_need(malloc(o->L * p * sizeof(float)))};
     hop_fallback *fallbacks = bench_need(malloc(o->L * sizeof *fallbacks));
     const hop_executor *executor = bench_team_executor(team);
     bool dense = request->mode == HOP_DENSE;
@@ -89,8 +90,8 @@ bench_measured bench_measure(const bench_options *o, const bench_data *set, cons
                             .request = *request,
                             .n = n,
                             .x = set->queries + first * o->d,
-                            .answer = {.z = m.z + first * o->d,
-                                       .error_bound = bounds + first,
+                            .answer = {.z = m.z + first * p,
+                                       .error_bound = m.bounds + first,
                                        .degree = m.degrees + first,
                                        .fallback = fallbacks + first},
                             .workspace = bench_need(hop_aligned_alloc(bytes)),
@@ -105,13 +106,12 @@ bench_measured bench_measure(const bench_options *o, const bench_data *set, cons
         m.seconds = fmin(m.seconds, seconds);
     }
     for (size_t q = 0; q < o->L; q++) {
-        m.bound_max = fmax(m.bound_max, bounds[q]);
+        m.bound_max = fmax(m.bound_max, m.bounds[q]);
         m.degree_min = m.degrees[q] < m.degree_min ? m.degrees[q] : m.degree_min;
         m.degree_max = m.degrees[q] > m.degree_max ? m.degrees[q] : m.degree_max;
     }
     for (size_t i = 0; i < used; i++)
         hop_aligned_free(shares[i].workspace);
-    free(bounds);
     free(fallbacks);
     return m;
 }
@@ -119,7 +119,13 @@ bench_measured bench_measure(const bench_options *o, const bench_data *set, cons
 void bench_measured_free(bench_measured *m)
 {
     free(m->degrees);
+    free(m->bounds);
     free(m->z);
+}
+
+const char *bench_mode_word(const bench_measured *m)
+{
+    return m->degree_min > 0 ? "almost_linear" : m->degree_max > 0 ? "mixed" : "dense";
 }
 
 double bench_true_error(const bench_options *o, const bench_data *set, const float *z)

@@ -10,9 +10,10 @@
 typedef struct bench_measured {
     double seconds;   /* the whole batch, the best run */
     double bound_max; /* of the error bounds */
+    double *bounds;   /* L, owned */
     int *degrees;     /* L, owned */
     int degree_min, degree_max;
-    float *z; /* L x d, owned */
+    float *z; /* L x p, owned */
 } bench_measured;
 
 /*
@@ -23,6 +24,9 @@ typedef struct bench_measured {
 bench_measured bench_measure(const bench_options *o, const bench_data *set, const hop_request *request,
                              bench_team *team);
 void bench_measured_free(bench_measured *m);
+
+/* Who answered the rows: "almost_linear", "dense" or "mixed". */
+const char *bench_mode_word(const bench_measured *m);
 
 /* What the planner's costs come from in this run. */
 typedef struct bench_costs {

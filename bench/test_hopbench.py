@@ -27,10 +27,13 @@ FIELDS = {
     "plan": "case d M L threads isa beta max_error seconds planned_degree degree agreement planned_seconds_per_query "
             "seconds_per_query measured_over_planned dense_planned_seconds_per_query dense_seconds_per_query "
             "dense_measured_over_planned costs".split() + ERRORS,
+    "gap-anns": PASS + ERRORS + "mode degree degree_built seconds_per_query dense_seconds_per_query n near far B B_star "
+                                "B_decides decided right".split(),
 }
 TINY = ["--d", "3", "--M", "70", "--L", "5", "--seconds", "0", "--json"]
 MAPS = {"almost-linear": ["--degree", "3"], "build": ["--degree", "2"],
-        "append": ["--degree", "2", "--changed", "4"], "plan": ["--degree", "2"]}
+        "append": ["--degree", "2", "--changed", "4"], "plan": ["--degree", "2"],
+        "gap-anns": ["--degree", "2", "--d", "32", "--M", "16", "--B", "0"]}
 
 
 def write_npy(path, rows):
@@ -68,6 +71,20 @@ def fields_missing(program, case, *more):
         return "case %r, seconds %r" % (got["case"], got["seconds"])
     if "error_true_max" in got and not got["error_true_max"] <= got["error_bound_max"]:
         return "true error %r above the bound %r" % (got["error_true_max"], got["error_bound_max"])
+    return None
+
+
+def decisions_wrong(program):
+    """Entries below B*: nothing is decided, or rightly; where the gap outweighs, everything is, and rightly."""
+    for B, least in (("0.5", 0), ("0", 1)):
+        done = run(program, "gap-anns", *TINY, *MAPS["gap-anns"], "--B", B)
+        got = json.loads(done.stdout)
+        if not least <= got["decided"] == got["right"]:
+            return "B %s: decided %r, right %r" % (B, got["decided"], got["right"])
+    for arguments in (["--d", "30"], ["--M", "7"], ["--M", "100000", "--d", "16"]):
+        done = run(program, "gap-anns", "--seconds", "0", *arguments)
+        if done.returncode != 1 or "gap" not in done.stderr:
+            return "%r: exit %d" % (arguments, done.returncode)
     return None
 
 
@@ -127,6 +144,7 @@ def main():
     points += [(case + " with two threads", lambda case=case: fields_missing(program, case, "--threads", "2"))
                for case in FIELDS]
     points.append(("dense on the sphere", lambda: fields_missing(program, "dense", "--dist", "sphere", "--R", "2")))
+    points.append(("gap-anns decides rightly", lambda: decisions_wrong(program)))
     points.append(("npy files in and out", lambda: files_wrong(program, folder)))
     points.append(("misuse is told", lambda: misuse_wrong(program)))
     points.append(("help is given", lambda: help_wrong(program)))

@@ -1,6 +1,6 @@
 /*
- * test_ahop.c - Algorithm 1 as it is written: its matrices against the polynomial, its answers against the oracle within
- * both bounds, and that the normaliser as printed would not pass.
+ * test_ahop.c - Algorithm 1 as it is written: its matrices against the polynomial, its answers against the oracle
+ * within both bounds, and that the normaliser as printed would not pass.
  */
 #include "support/cases.h"
 #include "support/check_main.h"
@@ -174,8 +174,8 @@ END_TEST
 
 /*
  * Step 4 as printed, D = diag(A 1) with sums over queries, one for each memory: Z = V D^{-1} A. Off by far more than
- * either bound of this answer: the test above would have seen it, for M != L and for M = L. With M = 1 the softmax is 1,
- * and the printed one 1/L.
+ * this answer's bound: the test above would have seen it, for M != L and for M = L. With M = 1 the softmax is 1, and
+ * the printed one 1/L.
  */
 START_TEST(the_printed_normaliser_would_be_caught)
 {

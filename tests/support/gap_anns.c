@@ -53,16 +53,44 @@ static void draw_yes(const gap_anns_shape *s, const unsigned char *sets, uint64_
         out[l] = out[l] < 2 ? out[l] : out[l] == 2;
 }
 
+static size_t nearest_of(size_t n, size_t d, const unsigned char *sets, const unsigned char *vector)
+{
+    size_t nearest = d;
+    for (size_t a = 0; a < n; a++) {
+        const size_t places = distance(d, sets + a * d, vector);
+        nearest = places < nearest ? places : nearest;
+    }
+    return nearest;
+}
+
+size_t gap_anns_far(size_t n, size_t d, uint64_t seed)
+{
+    enum { DRAWS = 15 };
+    uint64_t state = hop_mix64(seed);
+    size_t sorted[DRAWS] = {0};
+    unsigned char *sets = malloc((n + 1) * d);
+    if (!sets)
+        return 0;
+    unsigned char *vector = sets + n * d;
+    for (size_t i = 0; i < n; i++)
+        draw(d, &state, sets + i * d);
+    for (size_t i = 0; i < DRAWS; i++) {
+        draw(d, &state, vector);
+        size_t at = i;
+        const size_t nearest = nearest_of(n, d, sets, vector);
+        for (; at > 0 && sorted[at - 1] > nearest; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = nearest;
+    }
+    free(sets);
+    return sorted[DRAWS / 2];
+}
+
 static bool draw_no(const gap_anns_shape *s, const unsigned char *sets, uint64_t *state, unsigned char *out)
 {
     for (size_t i = 0; i < TRIES; i++) {
-        size_t nearest = s->d;
         draw(s->d, state, out);
-        for (size_t a = 0; a < s->n && nearest >= s->far; a++) {
-            const size_t places = distance(s->d, sets + a * s->d, out);
-            nearest = places < nearest ? places : nearest;
-        }
-        if (nearest >= s->far)
+        if (nearest_of(s->n, s->d, sets, out) >= s->far)
             return true;
     }
     return false;

@@ -37,6 +37,9 @@ typedef struct gap_anns {
 /* The B at which yes is e^slack times no. At 0 and below nothing is decided by these bounds. */
 double gap_anns_B(const gap_anns_shape *shape, double slack);
 
+/* The largest `far` that about half of all vectors leave to n vectors of that seed; even, 0 where there is none. */
+size_t gap_anns_far(size_t n, size_t d, uint64_t seed);
+
 /* The caller frees it. NULL: no memory, or so many vectors that no query is a no. */
 gap_anns *gap_anns_new(const gap_anns_shape *shape, double B, uint64_t seed);
 void gap_anns_free(gap_anns *instance);
