@@ -8,6 +8,7 @@
 #include "server/config.h"
 #include "server/route.h"
 #include "store/phi_cache.h"
+#include "store/regime.h"
 #include "store/registry.h"
 
 #include <inttypes.h>
@@ -150,8 +151,9 @@ void srv_set_write_description(const store_set *set, srv_text *out)
     store_bytes bytes = store_set_bytes(set);
     srv_text_printf(out,
                     ",\"bytes\":{\"memories\":%zu,\"values\":%zu,\"labels\":%zu,\"model\":%zu,\"features\":%zu,"
-                    "\"sums\":%zu,\"total\":%zu}",
-                    bytes.memories, bytes.values, bytes.labels, bytes.model, bytes.features, bytes.sums, bytes.total);
+                    "\"sums\":%zu,\"separation\":%zu,\"total\":%zu}",
+                    bytes.memories, bytes.values, bytes.labels, bytes.model, bytes.features, bytes.sums,
+                    bytes.separation, bytes.total);
     write_created(out, set->created_ms);
 
     hop_norms norms = hop_model_norms(set->model);
@@ -163,6 +165,12 @@ void srv_set_write_description(const store_set *set, srv_text *out)
     write_number(out, "centred_max_l2", norms.centred_max_l2);
     srv_text_putc(out, '}');
     write_features(out, set);
+    srv_text_puts(out, ",\"regime\":");
+    const hop_regime *regime = store_set_regime(set);
+    if (regime)
+        srv_regime_write(regime, false, out);
+    else
+        srv_text_puts(out, "null");
     srv_text_putc(out, '}');
 }
 

@@ -8,8 +8,11 @@
 #include "server/text.h"
 #include "store/set.h"
 
-/* Append a set's description, one JSON object (http-api: "Describing a set"). `regime` is not part of this version. */
+/* Append a set's description, one JSON object (http-api: "Describing a set"). */
 void srv_set_write_description(const store_set *set, srv_text *out);
+
+/* Append a regime, one JSON object; with what the probes said of it or without. In api_theory.c. */
+void srv_regime_write(const hop_regime *regime, bool probes, srv_text *out);
 
 /* True where the client takes application/json; otherwise the request has been answered (SRV_NOT_ACCEPTABLE). */
 bool srv_accepts_json(srv_request *request);

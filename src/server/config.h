@@ -48,6 +48,7 @@ struct srv_config {
     uint64_t map_bytes;              /* feature maps of a set: 0 as its memories */
     double map_build_seconds;        /* predicted, of one thread */
     uint64_t sums_bytes;             /* of linear and random_features, part of the memory budget */
+    double theory_seconds;           /* predicted, of one thread */
     hop_packing packing;             /* of the sets that are loaded */
     bool calibrate;                  /* measure the costs at start */
     char cost_cache[SRV_PATH_BYTES]; /* "": none */

@@ -17,6 +17,7 @@ typedef enum srv_outcome {
     SRV_NO_OUTCOME = 0,
     SRV_OK,
     SRV_CREATED,
+    SRV_ACCEPTED,
     SRV_NO_CONTENT,
     SRV_NOT_MODIFIED,
     /* refused by the shell */
@@ -24,6 +25,7 @@ typedef enum srv_outcome {
     SRV_BAD_PARAMETER,  /* unknown_parameter: a query parameter that does not exist, or twice */
     SRV_BAD_NAME,       /* bad_set_name */
     SRV_NO_PATH,        /* no_such_path */
+    SRV_NO_OPERATION,   /* no_such_operation */
     SRV_METHOD,         /* method_not_allowed */
     SRV_NOT_ACCEPTABLE, /* not_acceptable */
     SRV_BODY_TIMEOUT,   /* body_timeout */

@@ -72,7 +72,7 @@ struct srv_request {
     unsigned n_parameters;
     srv_parameter parameters[SRV_PARAMETERS_MAX];
     const srv_route *route;    /* NULL: none */
-    char name[SRV_NAME_BYTES]; /* the {name} of the path; "" where there is none */
+    char name[SRV_NAME_BYTES]; /* the {name} or {id} of the path; "" where there is none */
     srv_media media;
     const srv_transport *transport; /* NULL in tests that have no connection */
     void *connection;               /* the transport's */

@@ -21,6 +21,7 @@ static const char *const retrieve_parameters[] = {"beta",   "mode",  "max_error"
                                                   "return", "top",   "on_unmet",  "k",     "keep",
                                                   "seed",   "width", "features",  "alpha", NULL};
 static const char *const energy_parameters[] = {"beta", "mode", "max_error", "on_unmet", NULL};
+static const char *const theory_parameters[] = {"beta", "max_error", "L", "B", "p", NULL};
 static const char *const upload_parameters[] = {"d", "beta", "max_error", "max_degree", "similarity", NULL};
 
 static const srv_route routes[] = {
@@ -38,6 +39,8 @@ static const srv_route routes[] = {
      srv_api_energy},
     {SRV_POST, "/v1/sets/{name}/plan", SRV_QUERY, SRV_BODY_QUERY, QUERY_MEDIA, retrieve_parameters, false,
      srv_api_plan},
+    {SRV_GET, "/v1/sets/{name}/theory", SRV_QUERY, SRV_BODY_NONE, 0, theory_parameters, false, srv_api_theory},
+    {SRV_GET, "/v1/admin/operations/{id}", SRV_ADMIN, SRV_BODY_NONE, 0, no_parameters, true, srv_api_operation},
     {SRV_PUT, "/v1/admin/sets/{name}", SRV_ADMIN, SRV_BODY_UPLOAD, QUERY_MEDIA, upload_parameters, false,
      srv_api_set_put},
     {SRV_DELETE, "/v1/admin/sets/{name}", SRV_ADMIN, SRV_BODY_NONE, 0, no_parameters, false, srv_api_set_delete},
@@ -63,7 +66,7 @@ size_t srv_route_index(const srv_route *route)
 
 /* ---- finding ----------------------------------------------------------------------------------------- */
 
-/* The decoded segments against one pattern; *name is the segment at {name}, NULL where the pattern has none. */
+/* The decoded segments against one pattern; *name is the segment at {name} or {id}, NULL where it has neither. */
 static bool matches(const srv_request *request, const char *pattern, const char **name)
 {
     *name = NULL;
@@ -74,7 +77,7 @@ static bool matches(const srv_request *request, const char *pattern, const char 
         if (i == request->n_segments)
             return false;
         const char *segment = request->segments[i];
-        if (n == 6 && strncmp(piece, "{name}", 6) == 0)
+        if (*piece == '{')
             *name = segment;
         else if (strlen(segment) != n || memcmp(segment, piece, n) != 0)
             return false;
@@ -103,7 +106,7 @@ srv_outcome srv_route_find(srv_request *request, char *allow, size_t allow_bytes
             request->route = &routes[i];
             /* SRV_NAME_BYTES holds the longest valid name: what is cut here is refused below. */
             snprintf(request->name, sizeof request->name, "%s", name ? name : "");
-            return name && !store_name_valid(name) ? SRV_BAD_NAME : SRV_OK;
+            return strstr(routes[i].pattern, "{name}") && !store_name_valid(name) ? SRV_BAD_NAME : SRV_OK;
         }
         add_method(allow, allow_bytes, srv_method_word(routes[i].method));
         if (routes[i].method == SRV_GET)

@@ -77,6 +77,8 @@ void srv_api_set_describe(srv_request *request); /* api_sets.c: GET /v1/sets/{na
 void srv_api_retrieve(srv_request *request);     /* api_retrieve.c: POST /v1/sets/{name}/retrieve */
 void srv_api_energy(srv_request *request);       /* api_retrieve.c: POST /v1/sets/{name}/energy */
 void srv_api_plan(srv_request *request);         /* api_retrieve.c: POST /v1/sets/{name}/plan */
+void srv_api_theory(srv_request *request);       /* api_theory.c: GET /v1/sets/{name}/theory */
+void srv_api_operation(srv_request *request);    /* api_theory.c: GET /v1/admin/operations/{id} */
 void srv_api_set_put(srv_request *request);      /* api_admin.c: PUT /v1/admin/sets/{name} */
 void srv_api_set_delete(srv_request *request);   /* api_admin.c: DELETE /v1/admin/sets/{name} */
 

@@ -8,6 +8,7 @@
 
 #include "core/checked.h"
 #include "core/status.h"
+#include "store/regime.h"
 
 #include <assert.h>
 #include <math.h>
@@ -340,6 +341,7 @@ hop_status store_builder_finish(store_builder *builder, const store_options *opt
     atomic_init(&set->progress.permille, 0);
     atomic_init(&set->progress.cancel, false);
     atomic_init(&set->phi_cache, NULL);
+    atomic_init(&set->separation, NULL);
     set->budget = builder->budget;
     set->created_ms = now_ms();
     set->M = builder->M;
@@ -354,6 +356,7 @@ hop_status store_builder_finish(store_builder *builder, const store_options *opt
     set->label_offset = builder->label_offset;
     set->label_bytes = builder->label_bytes;
     set->content_hash = content_hash(set, builder->similarity);
+    store_regime_measure(set, STORE_BEFORE_MAPS);
 
     builder->memories = builder->values = NULL;
     builder->label_text = NULL;

@@ -4,6 +4,7 @@
 #include "store/operations.h"
 
 #include "core/status.h"
+#include "store/regime.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ struct store_operations {
     pthread_cond_t changed;  /* the queue or `stopping` */
     store_set *first, *last; /* waiting, each with a reference */
     store_set *running;      /* borrowed from the thread, NULL while it is idle */
+    store_studies *studies;
     bool stopping;
 };
 
@@ -41,6 +43,7 @@ static void adopt(store_set *set, hop_features *features, size_t charged_bytes)
     }
     atomic_fetch_add_explicit(&set->charged_bytes, charged_bytes, memory_order_relaxed);
     hop_model_adopt_features(set->model, features);
+    store_regime_measure(set, STORE_WITH_MAPS);
     store_set_settle(set, STORE_READY, NULL);
 }
 
@@ -128,12 +131,18 @@ hop_status store_operations_new(const hop_executor *executor, store_map_limits l
         return hop_fail(error, HOP_E_NOMEM, "out of memory");
     operations->executor = executor;
     operations->limits = limits;
+    hop_status status = store_studies_new(executor, &operations->studies, error);
+    if (status != HOP_OK) {
+        free(operations);
+        return status;
+    }
     pthread_mutex_init(&operations->lock, NULL);
     pthread_cond_init(&operations->changed, NULL);
     int failed = pthread_create(&operations->thread, NULL, run, operations);
     if (failed) {
         pthread_cond_destroy(&operations->changed);
         pthread_mutex_destroy(&operations->lock);
+        store_studies_free(operations->studies);
         free(operations);
         return hop_fail(error, HOP_E_IO, "cannot start the thread for feature maps: %s", strerror(failed));
     }
@@ -149,6 +158,7 @@ void store_operations_stop(store_operations *operations)
         atomic_store(&operations->running->progress.cancel, true);
     pthread_cond_signal(&operations->changed);
     pthread_mutex_unlock(&operations->lock);
+    store_studies_stop(operations->studies);
 }
 
 void store_operations_free(store_operations *operations)
@@ -157,7 +167,7 @@ void store_operations_free(store_operations *operations)
         return;
     store_operations_stop(operations);
     pthread_join(operations->thread, NULL);
-
+    store_studies_free(operations->studies);
     for (store_set *set = operations->first; set;) {
         store_set *next = set->next_build;
         store_set_release(set);
@@ -209,4 +219,10 @@ void store_operations_cancel(store_operations *operations, store_set *set)
     }
     pthread_mutex_unlock(&operations->lock);
     store_set_release(dropped);
+    store_studies_cancel(operations->studies, set);
+}
+
+store_studies *store_operations_studies(store_operations *operations)
+{
+    return operations->studies;
 }

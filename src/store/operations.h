@@ -1,5 +1,6 @@
 /*
- * operations.h - work on published sets that nobody waits for: building feature maps on one background thread.
+ * operations.h - work on published sets that nobody waits for: building feature maps on one background thread, and
+ * studies (studies.h) on another.
  *
  * Only the newest version of a set is worth the work. A version that was replaced or deleted is cancelled, in the
  * queue or in the middle of its build, and nobody waits until it has noticed.
@@ -7,7 +8,7 @@
 #ifndef STORE_OPERATIONS_H
 #define STORE_OPERATIONS_H
 
-#include "store/set.h"
+#include "store/studies.h"
 
 typedef struct store_operations store_operations;
 
@@ -20,7 +21,7 @@ typedef struct store_map_limits {
 #define STORE_MAP_LIMITS_DEFAULT ((store_map_limits){.bytes = 0, .seconds = 2})
 
 /*
- * Start the thread. executor may be NULL (builds then use that one thread) and outlives the operations.
+ * Start the threads. executor may be NULL (builds then use that one thread) and outlives the operations.
  * Errors: HOP_E_NOMEM, HOP_E_IO (no thread to be had).
  */
 HOP_WARN_UNUSED hop_status store_operations_new(const hop_executor *executor, store_map_limits limits,
@@ -29,7 +30,7 @@ HOP_WARN_UNUSED hop_status store_operations_new(const hop_executor *executor, st
 /* Cancel what runs and start nothing more. Does not wait. Any thread. */
 void store_operations_stop(store_operations *operations);
 
-/* Stop, drop what waits, join the thread. NULL is taken. */
+/* Stop, drop what waits, join the threads. NULL is taken. */
 void store_operations_free(store_operations *operations);
 
 /*
@@ -40,7 +41,12 @@ void store_operations_free(store_operations *operations);
  */
 void store_operations_submit(store_operations *operations, store_set *set);
 
-/* The set is no longer current: drop it from the queue, or ask its build to stop. Does not wait. Any thread. */
+/*
+ * The set is no longer current: drop it from the queue, or ask its build to stop; its study too. Does not wait. Any
+ * thread.
+ */
 void store_operations_cancel(store_operations *operations, store_set *set);
+
+store_studies *store_operations_studies(store_operations *operations);
 
 #endif

@@ -41,6 +41,7 @@ void store_set_release(store_set *set)
     if (phi_cache)
         store_phi_cache_forget(phi_cache, set);
     size_t charged = atomic_load_explicit(&set->charged_bytes, memory_order_relaxed);
+    hop_separation_free(atomic_load_explicit(&set->separation, memory_order_relaxed));
     hop_model_free(set->model);
     free(set->memories);
     free(set->values);
@@ -95,6 +96,9 @@ store_bytes store_set_bytes(const store_set *set)
     };
     struct store_phi_cache *phi_cache = atomic_load_explicit(&set->phi_cache, memory_order_relaxed);
     bytes.sums = phi_cache ? store_phi_cache_bytes_of(phi_cache, set) : 0;
-    bytes.total = bytes.memories + bytes.values + bytes.labels + bytes.model + bytes.features + bytes.sums;
+    if (atomic_load_explicit(&set->separation, memory_order_relaxed))
+        bytes.separation = hop_separation_bytes(set->model);
+    bytes.total =
+        bytes.memories + bytes.values + bytes.labels + bytes.model + bytes.features + bytes.sums + bytes.separation;
     return bytes;
 }

@@ -10,6 +10,7 @@
 #define STORE_SET_H
 
 #include "core/hopfield.h"
+#include "core/theory.h"
 #include "store/budget.h"
 
 enum {
@@ -52,12 +53,17 @@ typedef struct store_set {
     hop_model *model;
     store_budget *budget; /* borrowed; outlives the set */
 
+    /* Its regime (regime.h): before the maps, and with them, which is written before `ready` is. */
+    hop_regime regime[2];
+    bool has_regime[2];
+
     /* Mutable while published. */
     atomic_size_t charged_bytes; /* what the last release gives back */
     atomic_int state;            /* store_state; `reason` is written before `failed` or `ready` is */
     hop_progress progress;       /* of the feature maps; cancel: this version is no longer current */
     char reason[HOP_ERROR_TEXT_BYTES];
     _Atomic(struct store_phi_cache *) phi_cache; /* that holds sums of this set; NULL: none ever did */
+    _Atomic(hop_separation *) separation;        /* studies.h; owned, NULL while there is none */
     struct store_set *next_build;                /* the queue of operations, under its lock */
 } store_set;
 
@@ -87,7 +93,8 @@ void store_set_settle(store_set *set, store_state state, const char *reason);
 /* Bytes by what holds them. */
 typedef struct store_bytes {
     size_t memories, values, labels, model, features;
-    size_t sums; /* of linear and random_features, in the cache */
+    size_t sums;       /* of linear and random_features, in the cache */
+    size_t separation; /* for theory reports */
     size_t total;
 } store_bytes;
 

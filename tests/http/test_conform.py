@@ -43,6 +43,10 @@ VOLATILE = {
     "percent",
     "threads",
     "mode_note",
+    # Which side dense's predicted cost is on depends on the kernels.
+    "verdict",
+    "met_below",
+    "sums",
 }
 # Numbers that may differ in their last digits between instruction sets.
 TOLERANCE = 1e-5
@@ -170,7 +174,7 @@ class Routes(tap.Case):
             daemon.put("name", {"memories": [[1]]})
             for path, item in contract.OPENAPI["paths"].items():
                 methods = {m.upper() for m in item if m != "parameters"}
-                answer = daemon.request("PROPFIND", path.replace("{name}", "name"))
+                answer = daemon.request("PROPFIND", path.replace("{name}", "name").replace("{id}", "1"))
                 self.assertEqual(answer.status, 405, path)
                 allow = {m.strip() for m in answer.headers["allow"].split(",")} - {"HEAD", "OPTIONS"}
                 self.assertEqual(allow, methods, path)
@@ -193,7 +197,8 @@ class Routes(tap.Case):
                 for name in sorted(every | {"zzz", "sha256", "ids"}):
                     with self.subTest(path=path, method=method, name=name):
                         answer = daemon.request(
-                            method.upper(), "%s?%s=%s" % (path.replace("{name}", "other"), name, "!")
+                            method.upper(),
+                            "%s?%s=!" % (path.replace("{name}", "other").replace("{id}", "1"), name),
                         )
                         refused = answer.status == 400 and answer.json()["code"] == "unknown_parameter"
                         self.assertEqual(refused, name not in known, answer)
@@ -213,7 +218,7 @@ class Pages(tap.Case):
         return out
 
     def same(self, printed, got, where, key=""):
-        if key in VOLATILE and not isinstance(printed, (dict, list)):
+        if (key in VOLATILE or (key == "reason" and ".regime." in where)) and not isinstance(printed, (dict, list)):
             self.assertEqual(isinstance(printed, str), isinstance(got, str), where)
         elif isinstance(printed, dict):
             self.assertIsInstance(got, dict, where)
@@ -221,7 +226,7 @@ class Pages(tap.Case):
                 self.assertEqual(list(printed), list(got), "%s: members" % where)
             if printed.get("state") == "building":  # the maps may be there by the time the answer is written
                 printed, got = [
-                    {k: v for k, v in side.items() if k not in ("state", "bytes", "features")} for side in (printed, got)
+                    {k: v for k, v in side.items() if k not in ("state", "bytes", "features", "regime")} for side in (printed, got)
                 ]
             for name in printed:
                 if name in got:  # what a set's parts take is the kernels' business
@@ -247,7 +252,7 @@ class Pages(tap.Case):
             self.skipTest("no curl")
         session = self.expected(read_doc("API.md"))
         self.assertGreaterEqual(len(session), 12)
-        with Daemon("--memory-budget", "2G") as daemon:
+        with Daemon("--memory-budget", "2G", "--theory-seconds", "0") as daemon:
             for command, printed, language, line in session:
                 where = "API.md:%d" % line
                 command = command.replace("127.0.0.1:4520", "127.0.0.1:%d" % daemon.port)

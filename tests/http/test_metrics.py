@@ -25,6 +25,11 @@ SERIES = (
     "hopfieldd_sets",
     "hopfieldd_memory_budget_bytes",
     "hopfieldd_memory_reserved_bytes",
+    "hopfieldd_sums",
+    "hopfieldd_sums_bytes",
+    "hopfieldd_sums_limit_bytes",
+    "hopfieldd_sums_lookups_total",
+    "hopfieldd_sums_dropped_total",
     "process_resident_memory_bytes",
     "process_open_fds",
     "process_start_time_seconds",
@@ -50,7 +55,17 @@ class Metrics(tap.Case):
         self.assertEqual(metric(series, "hopfieldd_queries_total"), 0)
         self.assertEqual(
             {dict(labels)["mode"] for name, labels in series if name == "hopfieldd_queries_total"},
-            {"dense", "almost_linear"},
+            {
+                "dense",
+                "almost_linear",
+                "top_k",
+                "random_mask",
+                "window",
+                "linear",
+                "random_features",
+                "sparsemax",
+                "entmax",
+            },
         )
         self.assertEqual(
             {dict(labels)["reason"] for name, labels in series if name == "hopfieldd_fallbacks_total"},

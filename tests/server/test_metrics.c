@@ -64,6 +64,10 @@ START_TEST(series_exist_from_the_start)
         "hopfieldd_http_connections 0",
         "hopfieldd_queries_total{mode=\"dense\"} 0",
         "hopfieldd_queries_total{mode=\"almost_linear\"} 0",
+        "hopfieldd_queries_total{mode=\"top_k\"} 0",
+        "hopfieldd_queries_total{mode=\"entmax\"} 0",
+        "hopfieldd_sums 0",
+        "hopfieldd_sums_lookups_total{result=\"built\"} 0",
         "hopfieldd_fallbacks_total{reason=\"bound\"} 0",
         "hopfieldd_fallbacks_total{reason=\"cost\"} 0",
         "hopfieldd_fallbacks_total{reason=\"building\"} 0",
@@ -102,6 +106,7 @@ START_TEST(counts_go_where_they_belong)
     srv_metrics_request(app.metrics, srv_route_count(), SRV_OTHER_METHOD, SRV_NO_PATH, 0);
     srv_metrics_queries(app.metrics, HOP_DENSE, 5);
     srv_metrics_queries(app.metrics, HOP_ALMOST_LINEAR, 7);
+    srv_metrics_queries(app.metrics, HOP_RANDOM_FEATURES, 11);
     srv_metrics_fallbacks(app.metrics, HOP_FALLBACK_COST, 2);
     srv_metrics_fallbacks(app.metrics, HOP_FALLBACK_NONE, 9);
     srv_metrics_rejected(app.metrics, SRV_REJECTED_DEADLINE);
@@ -122,6 +127,8 @@ START_TEST(counts_go_where_they_belong)
         "hopfieldd_http_request_duration_seconds_count{route=\"/v1/sets/{name}/retrieve\"} 3",
         "hopfieldd_queries_total{mode=\"dense\"} 5",
         "hopfieldd_queries_total{mode=\"almost_linear\"} 7",
+        "hopfieldd_queries_total{mode=\"random_features\"} 11",
+        "hopfieldd_queries_total{mode=\"random_mask\"} 0",
         "hopfieldd_fallbacks_total{reason=\"cost\"} 2",
         "hopfieldd_rejected_total{reason=\"deadline\"} 1",
         "hopfieldd_http_connections 1",

@@ -11,7 +11,8 @@ void fixture_init(store_fixture *fixture, size_t limit_bytes, const hop_executor
     hop_error error = HOP_ERROR_NONE;
     ck_assert_int_eq(hop_isa_choose(NULL, &error), HOP_OK);
     store_budget_init(&fixture->budget, limit_bytes);
-    ck_assert_msg(store_operations_new(executor, STORE_MAP_LIMITS_DEFAULT, &fixture->operations, &error) == HOP_OK, "%s", error.text);
+    ck_assert_msg(store_operations_new(executor, STORE_MAP_LIMITS_DEFAULT, &fixture->operations, &error) == HOP_OK,
+                  "%s", error.text);
     ck_assert_int_eq(store_registry_new(fixture->operations, &fixture->registry, &error), HOP_OK);
 }
 
@@ -66,4 +67,46 @@ void fixture_settle(const store_set *set)
 {
     while (store_set_state(set) == STORE_BUILDING)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void gated_run(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)
+{
+    fixture_gate *gate = context;
+    pthread_mutex_lock(&gate->lock);
+    gate->arrived++;
+    pthread_cond_broadcast(&gate->changed);
+    while (!gate->open)
+        pthread_cond_wait(&gate->changed, &gate->lock);
+    pthread_mutex_unlock(&gate->lock);
+    for (size_t i = 0; i < n; i++)
+        task(arg, i);
+}
+
+hop_executor fixture_gate_executor(fixture_gate *gate)
+{
+    return (hop_executor){.run = gated_run, .context = gate, .width = 2};
+}
+
+void fixture_gate_open(fixture_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->open = true;
+    pthread_cond_broadcast(&gate->changed);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void fixture_gate_close(fixture_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->open = false;
+    gate->arrived = 0;
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void fixture_gate_wait(fixture_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    while (gate->arrived == 0)
+        pthread_cond_wait(&gate->changed, &gate->lock);
+    pthread_mutex_unlock(&gate->lock);
 }

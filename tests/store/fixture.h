@@ -8,6 +8,7 @@
 #include "store/registry.h"
 
 #include <check.h>
+#include <pthread.h>
 
 typedef struct store_fixture {
     store_budget budget;
@@ -35,5 +36,23 @@ store_set *fixture_get(store_fixture *fixture, const char *name);
 
 /* Wait until the set's state is no longer `building`: the test's own time limit ends it otherwise. */
 void fixture_settle(const store_set *set);
+
+/* Where work that is cut into tasks stands still until it is let through: "in the middle of it" needs no timing. */
+typedef struct fixture_gate {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool open;
+    unsigned arrived;
+} fixture_gate;
+
+#define FIXTURE_GATE_CLOSED                                                                                            \
+    {                                                                                                                  \
+        .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER                                         \
+    }
+
+hop_executor fixture_gate_executor(fixture_gate *gate);
+void fixture_gate_open(fixture_gate *gate);
+void fixture_gate_close(fixture_gate *gate); /* nobody has arrived at it either */
+void fixture_gate_wait(fixture_gate *gate);  /* until somebody has */
 
 #endif

@@ -6,54 +6,12 @@
 #include "fixture.h"
 #include "support/check_main.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 enum {
     BUDGET_BYTES = 64 << 20,
     GATED_M = 40000 /* enough rows that a build is cut into tasks */
 };
-
-typedef struct gate {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool open;
-    unsigned arrived;
-} gate;
-
-#define GATE_CLOSED                                                                                                    \
-    {                                                                                                                  \
-        .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER                                         \
-    }
-
-static void gate_open(gate *self)
-{
-    pthread_mutex_lock(&self->lock);
-    self->open = true;
-    pthread_cond_broadcast(&self->changed);
-    pthread_mutex_unlock(&self->lock);
-}
-
-static void gate_wait_for_arrival(gate *self)
-{
-    pthread_mutex_lock(&self->lock);
-    while (self->arrived == 0)
-        pthread_cond_wait(&self->changed, &self->lock);
-    pthread_mutex_unlock(&self->lock);
-}
-
-static void gated_run(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)
-{
-    gate *self = context;
-    pthread_mutex_lock(&self->lock);
-    self->arrived++;
-    pthread_cond_broadcast(&self->changed);
-    while (!self->open)
-        pthread_cond_wait(&self->changed, &self->lock);
-    pthread_mutex_unlock(&self->lock);
-    for (size_t i = 0; i < n; i++)
-        task(arg, i);
-}
 
 START_TEST(maps_arrive_and_are_charged)
 {
@@ -139,14 +97,14 @@ END_TEST
 
 START_TEST(a_replaced_build_is_cancelled_and_not_waited_for)
 {
-    gate shut = GATE_CLOSED;
-    const hop_executor executor = {.run = gated_run, .context = &shut, .width = 2};
+    fixture_gate shut = FIXTURE_GATE_CLOSED;
+    const hop_executor executor = fixture_gate_executor(&shut);
     const store_options options = {.max_error = -1, .max_degree = 3};
     store_fixture fixture;
     fixture_init(&fixture, BUDGET_BYTES, &executor);
     fixture_put(&fixture, "s", fixture_set(&fixture, GATED_M, 4, 0, &options));
     store_set *old = fixture_get(&fixture, "s");
-    gate_wait_for_arrival(&shut);
+    fixture_gate_wait(&shut);
     ck_assert_int_eq(store_set_state(old), STORE_BUILDING);
     ck_assert(!atomic_load(&old->progress.cancel));
 
@@ -157,7 +115,7 @@ START_TEST(a_replaced_build_is_cancelled_and_not_waited_for)
     fixture_put(&fixture, "gone", fixture_set(&fixture, GATED_M, 4, 3, &options));
     fixture_put(&fixture, "last", fixture_set(&fixture, GATED_M, 4, 4, &options));
     ck_assert_int_eq(store_registry_delete(fixture.registry, "gone", NULL, NULL), HOP_OK);
-    gate_open(&shut);
+    fixture_gate_open(&shut);
 
     store_set *current = fixture_get(&fixture, "s"), *last = fixture_get(&fixture, "last");
     fixture_settle(current);
@@ -175,18 +133,18 @@ END_TEST
 
 START_TEST(stopping_cancels_what_runs_and_drops_what_waits)
 {
-    gate shut = GATE_CLOSED;
-    const hop_executor executor = {.run = gated_run, .context = &shut, .width = 2};
+    fixture_gate shut = FIXTURE_GATE_CLOSED;
+    const hop_executor executor = fixture_gate_executor(&shut);
     const store_options options = {.max_error = -1, .max_degree = 3};
     store_fixture fixture;
     fixture_init(&fixture, BUDGET_BYTES, &executor);
     fixture_put(&fixture, "a", fixture_set(&fixture, GATED_M, 4, 0, &options));
-    gate_wait_for_arrival(&shut);
+    fixture_gate_wait(&shut);
     fixture_put(&fixture, "b", fixture_set(&fixture, GATED_M, 4, 0, &options));
     store_set *a = fixture_get(&fixture, "a"), *b = fixture_get(&fixture, "b");
     store_operations_stop(fixture.operations);
     fixture_put(&fixture, "c", fixture_set(&fixture, GATED_M, 4, 0, &options)); /* too late to be built, harmless */
-    gate_open(&shut);
+    fixture_gate_open(&shut);
     store_registry_free(fixture.registry);
     store_operations_free(fixture.operations);
     ck_assert_int_eq(store_set_state(a), STORE_BUILDING);

@@ -1,0 +1,243 @@
+/*
+ * test_studies.c - measuring separations in the background: once a version, with progress, cancelled when superseded;
+ * and the regime that a set says.
+ */
+#include "fixture.h"
+#include "store/regime.h"
+#include "support/check_main.h"
+
+#include <time.h>
+
+enum { BUDGET_BYTES = 64 << 20, M = 200, D = 3 };
+
+static const store_options plain = {.max_error = -1, .max_degree = 0};
+
+static store_studies *studies_of(store_fixture *fixture)
+{
+    return store_operations_studies(fixture->operations);
+}
+
+static store_study submit(store_fixture *fixture, store_set *set)
+{
+    store_study study;
+    hop_error error = HOP_ERROR_NONE;
+    ck_assert_msg(store_studies_submit(studies_of(fixture), set, &study, &error) == HOP_OK, "%s", error.text);
+    ck_assert_str_eq(study.set, set->name);
+    ck_assert_uint_eq(study.version, set->version);
+    return study;
+}
+
+/* Wait until it is over: the test's own time limit ends it otherwise. */
+static store_study over(store_fixture *fixture, uint64_t id)
+{
+    store_study study;
+    for (;;) {
+        ck_assert(store_studies_get(studies_of(fixture), id, &study));
+        if (study.state == STORE_SUCCEEDED || study.state == STORE_STUDY_FAILED)
+            return study;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+START_TEST(a_version_is_measured_once_and_charged)
+{
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    fixture_put(&fixture, "s", fixture_set(&fixture, M, D, 0, &plain));
+    store_set *set = fixture_get(&fixture, "s");
+    size_t before = store_budget_reserved(&fixture.budget);
+    ck_assert_ptr_null(store_set_separation(set));
+    ck_assert_uint_eq(store_set_bytes(set).separation, 0);
+    store_study study = submit(&fixture, set);
+    ck_assert_uint_eq(study.id, 1);
+    study = over(&fixture, study.id);
+    ck_assert_msg(study.state == STORE_SUCCEEDED, "%s", study.error.text);
+    ck_assert_uint_eq(study.permille, 1000);
+    const hop_separation *separation = store_set_separation(set);
+    ck_assert_ptr_nonnull(separation);
+    ck_assert_uint_eq(store_budget_reserved(&fixture.budget), before + hop_separation_bytes(set->model));
+    ck_assert_uint_eq(store_set_bytes(set).separation, hop_separation_bytes(set->model));
+
+    /* Asked again it is the same one, here and in the background. */
+    ck_assert_int_eq(store_study_here(set, NULL, NULL, NULL), HOP_OK);
+    ck_assert_ptr_eq(store_set_separation(set), separation);
+    study = over(&fixture, submit(&fixture, set).id);
+    ck_assert_int_eq(study.state, STORE_SUCCEEDED);
+    ck_assert_ptr_eq(store_set_separation(set), separation);
+    ck_assert_uint_eq(store_budget_reserved(&fixture.budget), before + hop_separation_bytes(set->model));
+    ck_assert(!store_studies_get(studies_of(&fixture), 77, &study));
+    store_set_release(set);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(who_asks_meanwhile_hears_of_the_same_operation)
+{
+    fixture_gate shut = FIXTURE_GATE_CLOSED;
+    const hop_executor executor = fixture_gate_executor(&shut);
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, &executor);
+    fixture_gate_open(&shut); /* the sets themselves are made without waiting */
+    fixture_put(&fixture, "a", fixture_set(&fixture, M, D, 0, &plain));
+    fixture_put(&fixture, "b", fixture_set(&fixture, M, D, 1, &plain));
+    fixture_gate_close(&shut);
+    store_set *a = fixture_get(&fixture, "a"), *b = fixture_get(&fixture, "b");
+    uint64_t first = submit(&fixture, a).id;
+    fixture_gate_wait(&shut);
+    uint64_t second = submit(&fixture, b).id;
+    ck_assert_uint_ne(first, second);
+    store_study study = submit(&fixture, a);
+    ck_assert(study.id == first && study.state == STORE_RUNNING && study.permille < 1000);
+    study = submit(&fixture, b);
+    ck_assert(study.id == second && study.state == STORE_QUEUED);
+    fixture_gate_open(&shut);
+    ck_assert_int_eq(over(&fixture, first).state, STORE_SUCCEEDED);
+    ck_assert_int_eq(over(&fixture, second).state, STORE_SUCCEEDED);
+    store_set_release(a);
+    store_set_release(b);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(a_version_that_goes_takes_its_operation_along)
+{
+    fixture_gate shut = FIXTURE_GATE_CLOSED;
+    const hop_executor executor = fixture_gate_executor(&shut);
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, &executor);
+    fixture_gate_open(&shut);
+    fixture_put(&fixture, "running", fixture_set(&fixture, M, D, 0, &plain));
+    fixture_put(&fixture, "queued", fixture_set(&fixture, M, D, 1, &plain));
+    fixture_gate_close(&shut);
+    store_set *running = fixture_get(&fixture, "running"), *queued = fixture_get(&fixture, "queued");
+    uint64_t first = submit(&fixture, running).id;
+    fixture_gate_wait(&shut);
+    uint64_t second = submit(&fixture, queued).id;
+
+    /* Both go while the first stands still, and nobody waits for it. */
+    ck_assert_int_eq(store_registry_delete(fixture.registry, "queued", NULL, NULL), HOP_OK);
+    ck_assert_int_eq(over(&fixture, second).state, STORE_STUDY_FAILED);
+    ck_assert_int_eq(over(&fixture, second).error.status, HOP_E_CANCELLED);
+    ck_assert_int_eq(store_registry_delete(fixture.registry, "running", NULL, NULL), HOP_OK);
+    hop_error error = HOP_ERROR_NONE;
+    store_study study;
+    ck_assert_int_eq(store_studies_submit(studies_of(&fixture), running, &study, &error), HOP_E_CANCELLED);
+    fixture_gate_open(&shut);
+    study = over(&fixture, first);
+    ck_assert_int_eq(study.state, STORE_STUDY_FAILED);
+    ck_assert_int_eq(study.error.status, HOP_E_CANCELLED);
+    ck_assert_ptr_null(store_set_separation(running));
+    store_set_release(running);
+    store_set_release(queued);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(a_failure_is_shown_once_and_then_tried_again)
+{
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    fixture_put(&fixture, "s", fixture_set(&fixture, M, D, 0, &plain));
+    store_set *set = fixture_get(&fixture, "s");
+    size_t filler = BUDGET_BYTES - store_budget_reserved(&fixture.budget);
+    ck_assert_int_eq(store_budget_charge(&fixture.budget, filler, "filler", NULL), HOP_OK);
+    uint64_t id = submit(&fixture, set).id;
+    store_study study = over(&fixture, id);
+    ck_assert_int_eq(study.state, STORE_STUDY_FAILED);
+    ck_assert_int_eq(study.error.status, HOP_E_BUDGET);
+    study = submit(&fixture, set);
+    ck_assert(study.id == id && study.state == STORE_STUDY_FAILED);
+    store_budget_release(&fixture.budget, filler);
+    study = submit(&fixture, set);
+    ck_assert_uint_ne(study.id, id);
+    ck_assert_int_eq(over(&fixture, study.id).state, STORE_SUCCEEDED);
+    store_set_release(set);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(the_last_ones_that_ended_are_remembered)
+{
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    fixture_put(&fixture, "s", fixture_set(&fixture, M, D, 0, &plain));
+    store_set *set = fixture_get(&fixture, "s");
+    store_study study;
+    for (uint64_t i = 1; i <= STORE_STUDIES_KEPT + 5; i++)
+        over(&fixture, submit(&fixture, set).id);
+    ck_assert(!store_studies_get(studies_of(&fixture), 5, &study));
+    ck_assert(store_studies_get(studies_of(&fixture), 6, &study));
+    ck_assert(store_studies_get(studies_of(&fixture), STORE_STUDIES_KEPT + 5, &study));
+    store_set_release(set);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(stopping_ends_what_waits)
+{
+    fixture_gate shut = FIXTURE_GATE_CLOSED;
+    const hop_executor executor = fixture_gate_executor(&shut);
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, &executor);
+    fixture_gate_open(&shut);
+    fixture_put(&fixture, "a", fixture_set(&fixture, M, D, 0, &plain));
+    fixture_put(&fixture, "b", fixture_set(&fixture, M, D, 1, &plain));
+    fixture_gate_close(&shut);
+    store_set *a = fixture_get(&fixture, "a"), *b = fixture_get(&fixture, "b");
+    submit(&fixture, a);
+    fixture_gate_wait(&shut);
+    submit(&fixture, b);
+    store_operations_stop(fixture.operations);
+    store_study study;
+    ck_assert_int_eq(store_studies_submit(studies_of(&fixture), b, &study, NULL), HOP_E_CANCELLED);
+    fixture_gate_open(&shut);
+    store_registry_free(fixture.registry);
+    store_operations_free(fixture.operations);
+    ck_assert_ptr_null(store_set_separation(a));
+    ck_assert_ptr_null(store_set_separation(b));
+    store_set_release(a);
+    store_set_release(b);
+    ck_assert_uint_eq(store_budget_reserved(&fixture.budget), 0);
+}
+END_TEST
+
+START_TEST(a_set_says_its_regime_before_and_with_its_maps)
+{
+    const store_options options = {.beta = 0.5, .max_error = 0.01, .max_degree = 4};
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    store_set *set = fixture_set(&fixture, M, D, 0, &options);
+    const hop_regime *regime = store_set_regime(set);
+    ck_assert_ptr_nonnull(regime);
+    ck_assert(regime->predicted && regime->tau == M && regime->reason[0] != '\0');
+    fixture_put(&fixture, "s", set);
+    set = fixture_get(&fixture, "s");
+    fixture_settle(set);
+    const hop_regime *with_maps = store_set_regime(set);
+    ck_assert_ptr_ne(with_maps, regime);
+    ck_assert(!with_maps->predicted && with_maps->g_max == 4 && with_maps->tau == M);
+    ck_assert_double_eq(with_maps->beta_B2_d, 0.5 * D * with_maps->B * with_maps->B);
+    store_set_release(set);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+static Suite *make(void)
+{
+    Suite *suite = suite_create("studies");
+    TCase *cases = tcase_create("studies");
+    tcase_add_test(cases, a_version_is_measured_once_and_charged);
+    tcase_add_test(cases, who_asks_meanwhile_hears_of_the_same_operation);
+    tcase_add_test(cases, a_version_that_goes_takes_its_operation_along);
+    tcase_add_test(cases, a_failure_is_shown_once_and_then_tried_again);
+    tcase_add_test(cases, the_last_ones_that_ended_are_remembered);
+    tcase_add_test(cases, stopping_ends_what_waits);
+    tcase_add_test(cases, a_set_says_its_regime_before_and_with_its_maps);
+    suite_add_tcase(suite, cases);
+    return suite;
+}
+
+int main(int argc, char **argv)
+{
+    return hop_check_main(argc, argv, make);
+}
