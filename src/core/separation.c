@@ -14,6 +14,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/alloc.h"
 #include "core/checked.h"
@@ -61,10 +62,13 @@ static size_t width_of(const hop_model *model, size_t rows, size_t width)
 
 /* One thread's own: a block of rows, a panel of memories, and what they make of each other. */
 typedef struct worker {
+    size_t *ids;          /* block */
     double *x, *keys;     /* block x d: xi 2^e; d x HOP_PANEL: u */
-    double *scores, *top; /* block x HOP_PANEL each; top: the largest score so far, by place in the panel */
+    double *scores;       /* block x HOP_PANEL */
     double *offset;       /* HOP_PANEL: e_nu */
-    double *limit, *base; /* block each: |y_mu|^2/2 and what rounding may do, in distance^2/2; <xi_mu, y_mu> */
+    double least_offset;  /* the smallest of them */
+    double *limit, *base; /* block each: what rounding may do, in distance^2/2, less |y_mu|^2/2; <xi_mu, y_mu> */
+    double *top;          /* block: the largest score so far */
     double nearest;       /* smallest distance^2 so far */
 } worker;
 
@@ -72,14 +76,15 @@ static size_t lay_out(const hop_model *model, char *block, worker *out)
 {
     const size_t rows = block_of(model);
     size_t used = 0;
-    size_t x = hop_carve(&used, rows * model->d, sizeof(double));
+    size_t ids = hop_carve(&used, rows, sizeof(size_t)), x = hop_carve(&used, rows * model->d, sizeof(double));
     size_t keys = hop_carve(&used, HOP_PANEL * model->d, sizeof(double));
     size_t scores = hop_carve(&used, rows * HOP_PANEL, sizeof(double));
-    size_t top = hop_carve(&used, rows * HOP_PANEL, sizeof(double));
     size_t offset = hop_carve(&used, HOP_PANEL, sizeof(double));
     size_t limit = hop_carve(&used, rows, sizeof(double)), base = hop_carve(&used, rows, sizeof(double));
+    size_t top = hop_carve(&used, rows, sizeof(double));
     if (out)
-        *out = (worker){.x = (double *)(block + x),
+        *out = (worker){.ids = (size_t *)(block + ids),
+                        .x = (double *)(block + x),
                         .keys = (double *)(block + keys),
                         .scores = (double *)(block + scores),
                         .top = (double *)(block + top),
@@ -175,8 +180,8 @@ static void load_row(const pair_job *job, worker *at, size_t place, size_t id)
     const double size = (sqrt(norm) + job->centre + job->radius) * job->radius;
     at->limit[place] = 4 * hop_gamma((double)d + 8, HOP_U64) * size - square / 2;
     at->base[place] = inner;
-    for (size_t m = 0; m < HOP_PANEL; m++)
-        at->top[place * HOP_PANEL + m] = -(double)INFINITY;
+    at->top[place] = -(double)INFINITY;
+    at->ids[place] = id;
 }
 
 static void load_panel(const pair_job *job, worker *at, size_t panel, size_t count)
@@ -193,6 +198,25 @@ static void load_panel(const pair_job *job, worker *at, size_t panel, size_t cou
             at->offset[m] += y * (y / 2 + centre);
         }
     }
+    at->least_offset = (double)INFINITY;
+    for (size_t m = 0; m < HOP_PANEL; m++)
+        at->least_offset = hop_min(at->offset[m], at->least_offset);
+}
+
+/* The largest of HOP_PANEL numbers, several at a time: maxima may be taken in any order. */
+static double largest_of(const double *v)
+{
+    enum { LANES = 16 };
+    double top[LANES];
+    memcpy(top, v, sizeof top);
+    for (size_t m = LANES; m < HOP_PANEL; m += LANES)
+        for (size_t k = 0; k < LANES; k++)
+            top[k] = v[m + k] > top[k] ? v[m + k] : top[k];
+    for (size_t k = 0; k < 8; k++)
+        top[k] = hop_max(top[k], top[k + 8]);
+    for (size_t k = 0; k < 4; k++)
+        top[k] = hop_max(top[k], top[k + 4]);
+    return hop_max(hop_max(top[0], top[1]), hop_max(top[2], top[3]));
 }
 
 /* Pairs of one row and a panel that may be the nearest so far. */
@@ -214,22 +238,27 @@ static void measure(const pair_job *job, worker *at, size_t id, const double *sc
     }
 }
 
-/* One row's scores against one panel, its own among them set aside. */
-static void take_scores(const pair_job *job, worker *at, size_t place, size_t id, size_t panel, size_t count)
+/*
+ * One row's scores against one panel, its own among them set aside. Most panels hold no pair that could be near, which
+ * their largest score and their smallest offset show at once.
+ */
+static void take_scores(const pair_job *job, worker *at, size_t place, size_t panel, size_t count)
 {
-    double *scores = at->scores + place * HOP_PANEL, *top = at->top + place * HOP_PANEL;
-    const double *offset = at->offset, limit = at->limit[place] + at->nearest / 2;
+    const size_t id = at->ids[place];
+    const double limit = at->limit[place];
+    double *scores = at->scores + place * HOP_PANEL, differences[HOP_PANEL];
     if (id / HOP_PANEL == panel)
         scores[id % HOP_PANEL] = -(double)INFINITY;
     for (size_t m = count; m < HOP_PANEL; m++)
         scores[m] = -(double)INFINITY;
-    int near = 0;
-    for (size_t m = 0; m < HOP_PANEL; m++) {
-        top[m] = scores[m] > top[m] ? scores[m] : top[m];
-        near |= offset[m] - scores[m] < limit;
-    }
-    if (near && at->nearest > 0)
-        measure(job, at, id, scores, at->limit[place], panel, count);
+    const double top = largest_of(scores);
+    at->top[place] = hop_max(top, at->top[place]);
+    if (!(at->least_offset - top < at->nearest / 2 + limit) || at->nearest <= 0)
+        return;
+    for (size_t m = 0; m < HOP_PANEL; m++)
+        differences[m] = scores[m] - at->offset[m];
+    if (-largest_of(differences) < at->nearest / 2 + limit)
+        measure(job, at, id, scores, limit, panel, count);
 }
 
 static void run_block(pair_job *job, worker *at, size_t block)
@@ -247,18 +276,14 @@ static void run_block(pair_job *job, worker *at, size_t block)
                 .d = model->d, .L = rows, .count = count, .columns = HOP_COLUMNS, .keys = at->keys, .x = at->x},
             at->scores);
         for (size_t i = 0; i < rows; i++)
-            take_scores(job, at, i, row_id(job->out, first + i), panel, count);
+            take_scores(job, at, i, panel, count);
         if (panel % check == check - 1 && cancelled(job))
             return;
         if (panel % check == check - 1 || panel + 1 == panels)
             report(job, panel % check + 1);
     }
-    for (size_t i = 0; i < rows; i++) {
-        double top = -(double)INFINITY;
-        for (size_t m = 0; m < HOP_PANEL; m++)
-            top = hop_max(at->top[i * HOP_PANEL + m], top);
-        job->out->Delta[first + i] = at->base[i] - top;
-    }
+    for (size_t i = 0; i < rows; i++)
+        job->out->Delta[first + i] = at->base[i] - at->top[i];
 }
 
 static void run_worker(void *arg, size_t i)
@@ -363,7 +388,8 @@ double hop_separation_seconds(const hop_model *model, size_t width)
     hop_costs_get(&costs);
     const size_t rows = rows_of(model, HOP_SEPARATION_EXACT);
     const double M = (double)model->M, d = (double)model->d, pairs = (double)rows * M;
-    const double pair = d * costs.seconds[HOP_COST_F64_MADD] + costs.seconds[HOP_COST_F64_PAIR] / 2;
+    /* What a pair takes beside its products is half as much again as its exp in a dense pass, measured. */
+    const double pair = d * costs.seconds[HOP_COST_F64_MADD] + 1.5 * costs.seconds[HOP_COST_F64_PAIR];
     const double passes = (double)blocks_of(model, rows) * M * d * costs.seconds[HOP_COST_F64_PASS_NUMBER];
     return (pairs * pair + passes) / (double)width_of(model, rows, width);
 }
