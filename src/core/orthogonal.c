@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "core/mix.h"
+#include "core/splitmix.h"
 
 #define LN_2 0.6931471805599453
 #define LEFT_MIN 1e-6 /* of a vector's norm: two rounds then leave it orthogonal to the last bits */

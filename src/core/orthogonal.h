@@ -7,7 +7,7 @@
  * so that each w_i by itself is normal in R^d. q_i is what two rounds of Gram-Schmidt against the block's earlier rows
  * leave of n, normal in R^d, over its norm; n is drawn again should less than 1e-6 of it be left.
  *
- * n and n' come from streams of their own, number 2 i and 2 i + 1: splitmix64 (mix.h) whose state before its first
+ * n and n' come from streams of their own, number 2 i and 2 i + 1: splitmix64 (splitmix.h) whose state before its first
  * number is mix(mix(seed + STEP) + (number + 1) STEP). Its numbers r are taken two at a time, each as a coordinate
  * (2 floor(r / 2^12) + 1) 2^-52 - 1, until s = u^2 + v^2 < 1; then u f and v f are the next two normal numbers, with
  * f = sqrt(-2 log(s) / s) (Marsaglia's polar method). All of it takes IEEE's five operations alone, the logarithm

@@ -1,9 +1,9 @@
 /*
- * mix.h - numbers that look random and are the same everywhere: splitmix64 of Steele, Lea and Flood (OOPSLA 2014), the
+ * splitmix.h - numbers that look random and are the same everywhere: splitmix64 of Steele, Lea and Flood (OOPSLA 2014), the
  * n-th number of whose stream `state` is hop_mix64(state + n HOP_MIX_STEP), n = 1, 2, ...
  */
-#ifndef HOP_MIX_H
-#define HOP_MIX_H
+#ifndef HOP_SPLITMIX_H
+#define HOP_SPLITMIX_H
 
 #include <stdint.h>
 
