@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/mix.h"
+#include "core/splitmix.h"
 
 enum { TRIES = 100000 };
 
