@@ -16,7 +16,8 @@ enum { CHUNK_MAX = 1024 };
 
 static size_t lay_out(const hop_model *model, const hop_features *features, size_t L, char *block, hop_frame *out)
 {
-    size_t chunk = L < CHUNK_MAX ? L : CHUNK_MAX, used = 0, batch = hop_dense_batch(model);
+    size_t chunk = L < CHUNK_MAX ? L : CHUNK_MAX, used = 0;
+    size_t batch = hop_dense_batch(model) > HOP_STRUCTURED_ROWS ? hop_dense_batch(model) : HOP_STRUCTURED_ROWS;
     size_t rows = hop_carve(&used, chunk, sizeof(hop_row));
     size_t xi = hop_carve(&used, chunk * model->d, sizeof(double));
     size_t state = hop_carve(&used, chunk * model->d, sizeof(float));
@@ -26,11 +27,10 @@ static size_t lay_out(const hop_model *model, const hop_features *features, size
     size_t queries = hop_carve(&used, batch, sizeof(hop_query *));
     size_t sums = hop_carve(&used, batch, sizeof(hop_dense_sums));
     size_t kept = hop_carve(&used, model->p, sizeof(float));
-    size_t dense = hop_carve(&used, hop_dense_workspace_bytes(model), 1);
-    /* A call runs through the moments or through a structured model, never both. */
-    size_t al_bytes = features ? hop_al_workspace_bytes(model, features) : 0;
-    size_t structured_bytes = hop_structured_workspace_bytes(model);
-    size_t al = hop_carve(&used, al_bytes > structured_bytes ? al_bytes : structured_bytes, 1);
+    /* A call runs through the dense pass or through a structured model, never both at a time. */
+    size_t dense_bytes = hop_dense_workspace_bytes(model), structured_bytes = hop_structured_workspace_bytes(model);
+    size_t dense = hop_carve(&used, dense_bytes > structured_bytes ? dense_bytes : structured_bytes, 1);
+    size_t al = hop_carve(&used, features ? hop_al_workspace_bytes(model, features) : 0, 1);
     if (out) {
         out->chunk = chunk;
         out->rows = (hop_row *)(block + rows);
@@ -44,7 +44,7 @@ static size_t lay_out(const hop_model *model, const hop_features *features, size
         out->kept = (float *)(block + kept);
         out->dense_workspace = block + dense;
         out->al_workspace = block + al;
-        out->structured_workspace = block + al;
+        out->structured_workspace = block + dense;
     }
     return used;
 }
@@ -64,6 +64,7 @@ hop_status hop_frame_init(hop_frame *frame, const hop_model *model, const hop_re
         return hop_fail(error, HOP_E_LIMIT, "the workspace has %zu bytes, %zu are needed", workspace_bytes,
                         hop_frame_bytes(model, features, L));
     *frame = (hop_frame){.model = model, .features = features, .request = request, .energy_only = energy_only};
+    frame->total = request->total ? request->total : L;
     lay_out(model, features, L, workspace, frame);
     return HOP_OK;
 }
@@ -372,7 +373,7 @@ void hop_frame_answer(hop_frame *frame, size_t n)
         frame->rows[frame->active[i]].bound = (double)INFINITY;
     }
 
-    if (request->mode == HOP_DENSE) {
+    if (request->mode == HOP_DENSE || request->mode == HOP_TOP_K) { /* top_k: of all */
         answer_dense(frame, frame->active, n);
         return;
     }

@@ -27,16 +27,17 @@ typedef struct hop_frame {
     const hop_request *request;
     bool energy_only;
     size_t chunk;             /* rows at a time */
+    size_t total;             /* rows of the request that the call belongs to */
     hop_row *rows;            /* chunk */
     double *xi;               /* chunk x d */
     float *state;             /* chunk x d: the current query, as f32 */
     size_t *active, *pending; /* chunk each: row numbers */
     hop_al_row *al_rows;      /* chunk */
-    const hop_query **batch;  /* of the dense pass */
+    const hop_query **batch;  /* of the dense pass, and of a structured model's */
     hop_dense_sums *sums;
     float *kept; /* p: an earlier answer of the row at hand */
     void *al_workspace, *dense_workspace;
-    void *structured_workspace; /* of the structured models; where al_workspace is */
+    void *structured_workspace; /* of the structured models; where dense_workspace is */
 } hop_frame;
 
 /* Bytes of a frame for at most L rows, features included where they are not NULL. 0: the sizes overflow. */

@@ -266,6 +266,7 @@ typedef struct hop_kernels {
     void (*max_f64)(const hop_panel_f64 *panel, double *top);
 
     /* scores[q * HOP_PANEL + m] = t as above, for m < count <= HOP_PANEL; the rest undefined. */
+    void (*scores_f32)(const hop_panel_f32 *panel, float *scores);
     void (*scores_f64)(const hop_panel_f64 *panel, double *scores);
 
     /* By precision and form: side by side, and a single query. */

@@ -216,6 +216,7 @@ const hop_kernels hop_kernels_neon = {
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,
     .max_f64 = top_f64,
+    .scores_f32 = scores_f32,
     .scores_f64 = scores_f64,
     .lanes_f32 = SWEEPS_LANES(f32, float),
     .lanes_f64 = SWEEPS_LANES(f64, double),

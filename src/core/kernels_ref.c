@@ -98,13 +98,17 @@ static void top_f64(const hop_panel_f64 *panel, double *top)
             top[q] = fmax(top[q], score_f64(panel, q, m));
 }
 
-static void scores_f64(const hop_panel_f64 *panel, double *scores)
-{
-    assert(panel->count <= HOP_PANEL);
-    for (size_t q = 0; q < panel->L; q++)
-        for (size_t m = 0; m < panel->count; m++)
-            scores[q * HOP_PANEL + m] = score_f64(panel, q, m);
-}
+#define SCORES(name, type, real, score)                                                                                \
+    static void name(const type *panel, real *scores)                                                                  \
+    {                                                                                                                  \
+        assert(panel->count <= HOP_PANEL);                                                                             \
+        for (size_t q = 0; q < panel->L; q++)                                                                          \
+            for (size_t m = 0; m < panel->count; m++)                                                                  \
+                scores[q * HOP_PANEL + m] = score(panel, q, m);                                                        \
+    }
+
+SCORES(scores_f32, hop_panel_f32, float, score_f32)
+SCORES(scores_f64, hop_panel_f64, double, score_f64)
 
 #define REF_REAL float
 #define REF_NAME(x) x##_f32
@@ -164,6 +168,7 @@ const hop_kernels hop_kernels_reference = {
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,
     .max_f64 = top_f64,
+    .scores_f32 = scores_f32,
     .scores_f64 = scores_f64,
     .lanes_f32 = REF_LANES(f32, float),
     .lanes_f64 = REF_LANES(f64, double),

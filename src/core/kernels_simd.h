@@ -561,8 +561,6 @@ static void SIMD_NAME(top)(const SIMD_PANEL *panel, SIMD_REAL *top)
     }
 }
 
-#ifdef SIMD_LANES
-
 static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
 {
     assert(panel->count <= HOP_PANEL);
@@ -570,6 +568,7 @@ static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
     SIMD_NAME(scores_of)(panel->L, panel->d, panel->x, panel->keys, scores, &none);
 }
 
+#ifdef SIMD_LANES
 #include "core/kernels_moments.h"
 #include "core/kernels_rows.h"
 #undef SIMD_LANES

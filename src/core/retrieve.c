@@ -194,7 +194,7 @@ static hop_status run_chunk(hop_frame *frame, size_t first, size_t n, const floa
 {
     const hop_model *model = frame->model;
     const hop_request *request = frame->request;
-    const bool structured = hop_structured(request->mode);
+    const bool structured = hop_structured_apart(model, request);
     size_t d = model->d, p = model->p, active = n;
     memcpy(frame->state, x, n * d * sizeof *x);
     for (size_t i = 0; i < n; i++) {

@@ -13,6 +13,14 @@ static inline bool hop_structured(hop_mode mode)
     return mode >= HOP_TOP_K && mode < HOP_MODES;
 }
 
+enum { HOP_STRUCTURED_ROWS = 64 }; /* most rows that are answered together: of frame->batch and frame->sums */
+
+/* Whether a request's rows go through hop_structured_answer(): top_k of all memories is dense retrieval. */
+static inline bool hop_structured_apart(const hop_model *model, const hop_request *request)
+{
+    return hop_structured(request->mode) && !(request->mode == HOP_TOP_K && request->parameters.k >= model->M);
+}
+
 /*
  * What a request of a structured mode may ask for. Errors: HOP_E_DOMAIN naming the parameter or the return that the
  * mode has no meaning for; HOP_E_UNMET for a finite max_error that the mode has no bound for, unless best effort will

@@ -35,6 +35,8 @@ static void allocate_answer(test_engine *engine)
     answer->support = array(L, sizeof(double));
     answer->weights = array(L * M, sizeof(float));
     answer->steps = array(L, sizeof(unsigned));
+    answer->top_count = array(L, sizeof(size_t));
+    answer->standard_error = array(L, sizeof(double));
 }
 
 static void free_answer(hop_answer *answer)
@@ -52,6 +54,8 @@ static void free_answer(hop_answer *answer)
     free(answer->support);
     free(answer->weights);
     free(answer->steps);
+    free(answer->top_count);
+    free(answer->standard_error);
 }
 
 hop_status test_engine_init(test_engine *engine, const hop_source *source, unsigned max_degree, size_t L)
@@ -99,7 +103,9 @@ void test_engine_fini(test_engine *engine)
 
 hop_request test_request(double beta, hop_mode mode, double max_error)
 {
-    return (hop_request){.beta = beta, .max_error = max_error, .mode = mode, .steps = 1};
+    hop_request request = {.beta = beta, .max_error = max_error, .mode = mode, .steps = 1};
+    hop_parameters_default(&request.parameters);
+    return request;
 }
 
 hop_status test_engine_retrieve(test_engine *engine, const hop_request *request, size_t L, const float *x)

@@ -115,51 +115,193 @@ static void fill_z(const oracle_set *set, const oracle_real *p, const long doubl
     }
 }
 
-bool oracle_retrieve(const oracle_set *set, double beta, const float *x, oracle_answer *answer)
+/* What a query's weights come from. Freed by close_work(). */
+typedef struct work {
+    oracle_real *query, *t, *p;
+    oracle_real square, s, top;
+    long double score_error;
+    bool defined;
+} work;
+
+static void close_work(work *w)
+{
+    free(w->query);
+    free(w->t);
+    free(w->p);
+}
+
+static work open_work(const oracle_set *set, double beta, const float *x, const bool *kept, oracle_answer *answer)
+{
+    size_t M = set->M, first = 0;
+    work w = {.query = array(set->d, sizeof *w.query), .t = array(M, sizeof *w.t), .p = array(M, sizeof *w.p)};
+    w.square = transform(set, x, w.query);
+    w.defined = set->similarity == HOP_DOT || w.square > 0;
+    if (!w.defined)
+        return w;
+    w.s = fill_scores(set, beta, w.query, w.t);
+    while (kept && !kept[first])
+        first++;
+    w.top = w.t[first];
+    oracle_real mean = 0, radius = 0;
+    for (size_t mu = 0; mu < M; mu++) {
+        if (!kept || kept[mu])
+            w.top = w.t[mu] > w.top ? w.t[mu] : w.top;
+        mean += w.t[mu] / (oracle_real)M;
+    }
+    for (size_t mu = 0; mu < M; mu++)
+        if (magnitude(w.t[mu] - mean) > radius)
+            radius = magnitude(w.t[mu] - mean);
+    answer->radius = (long double)radius;
+    w.score_error = (long double)((oracle_real)(set->d + 16) * w.s) * 0x1p-111L;
+    return w;
+}
+
+static void fill_energy(const oracle_set *set, const work *w, oracle_answer *answer)
+{
+    oracle_real half = set->similarity == HOP_DOT ? w->square / 2 : (oracle_real)0.5;
+    answer->energy = half - answer->lse;
+    answer->energy_error = answer->lse_error + (long double)half * (long double)set->d * 0x1p-110L;
+}
+
+/* Divide p by S; weights and support. */
+static void normalise(size_t M, oracle_real S, oracle_real *p, oracle_answer *answer)
+{
+    oracle_real squares = 0;
+    for (size_t mu = 0; mu < M; mu++) {
+        p[mu] /= S;
+        answer->weight[mu] = (long double)p[mu];
+        squares += p[mu] * p[mu];
+    }
+    answer->support = (long double)(1 / squares);
+}
+
+bool oracle_softmax(const oracle_set *set, double beta, const float *x, const bool *kept, oracle_answer *answer)
 {
     size_t M = set->M;
-    oracle_real *query = array(set->d, sizeof *query);
-    oracle_real *t = array(M, sizeof *t), *p = array(M, sizeof *p);
+    work w = open_work(set, beta, x, kept, answer);
     long double *eta = array(M, sizeof *eta);
-    oracle_real square = transform(set, x, query);
-    bool defined = set->similarity == HOP_DOT || square > 0;
-    if (defined) {
-        oracle_real s = fill_scores(set, beta, query, t);
-        oracle_real top = t[0], mean = 0;
-        for (size_t mu = 0; mu < M; mu++) {
-            top = t[mu] > top ? t[mu] : top;
-            mean += t[mu] / (oracle_real)M;
-        }
-        long double score_error = (long double)((oracle_real)(set->d + 16) * s) * 0x1p-111L;
-        oracle_real S = 0, radius = 0;
-        for (size_t mu = 0; mu < M; mu++) {
-            long double below = (long double)(t[mu] - top);
-            p[mu] = expl(below);
-            S += p[mu];
-            eta[mu] = (4 + fabsl(below)) * 0x1p-63L + score_error;
-            if (magnitude(t[mu] - mean) > radius)
-                radius = magnitude(t[mu] - mean);
-        }
-        oracle_real squares = 0;
-        for (size_t mu = 0; mu < M; mu++) {
-            p[mu] /= S;
-            answer->weight[mu] = (long double)p[mu];
-            squares += p[mu] * p[mu];
-        }
-        answer->support = (long double)(1 / squares);
-        answer->radius = (long double)radius;
-        fill_z(set, p, eta, score_error < 0.005L || M == 1, answer);
-        answer->lse = (top + logl((long double)S)) / beta;
-        answer->lse_error = ((4 + logl((long double)M)) * 0x1p-62L + score_error) / beta;
-        oracle_real half = set->similarity == HOP_DOT ? square / 2 : (oracle_real)0.5;
-        answer->energy = half - answer->lse;
-        answer->energy_error = answer->lse_error + (long double)half * (long double)set->d * 0x1p-110L;
+    oracle_real S = 0;
+    for (size_t mu = 0; mu < M && w.defined; mu++) {
+        if (kept && !kept[mu])
+            continue;
+        long double below = (long double)(w.t[mu] - w.top);
+        w.p[mu] = expl(below);
+        S += w.p[mu];
+        eta[mu] = (4 + fabsl(below)) * 0x1p-63L + w.score_error;
     }
-    free(query);
-    free(t);
-    free(p);
+    if (w.defined) {
+        normalise(M, S, w.p, answer);
+        fill_z(set, w.p, eta, w.score_error < 0.005L || M == 1, answer);
+        answer->lse = (w.top + logl((long double)S)) / beta;
+        answer->lse_error = ((4 + logl((long double)M)) * 0x1p-62L + w.score_error) / beta;
+        fill_energy(set, &w, answer);
+    }
     free(eta);
-    return defined;
+    close_work(&w);
+    return w.defined;
+}
+
+bool oracle_retrieve(const oracle_set *set, double beta, const float *x, oracle_answer *answer)
+{
+    return oracle_softmax(set, beta, x, NULL, answer);
+}
+
+bool oracle_scores(const oracle_set *set, double beta, const float *x, oracle_real *t)
+{
+    oracle_real *query = array(set->d, sizeof *query);
+    oracle_real square = transform(set, x, query);
+    fill_scores(set, beta, query, t);
+    free(query);
+    return set->similarity == HOP_DOT || square > 0;
+}
+
+/* sum [(alpha - 1) z - tau]_+^{1/(alpha - 1)}, z the scores below the largest; p where it is not NULL. */
+static long double entmax_sum(size_t M, const long double *z, long double alpha, long double tau, oracle_real *p)
+{
+    long double sum = 0;
+    for (size_t mu = 0; mu < M; mu++) {
+        long double base = (alpha - 1) * z[mu] - tau;
+        long double weight = base > 0 ? powl(base, 1 / (alpha - 1)) : 0;
+        sum += weight;
+        if (p)
+            p[mu] = weight;
+    }
+    return sum;
+}
+
+static int descending(const void *a, const void *b)
+{
+    long double left = *(const long double *)a, right = *(const long double *)b;
+    return (left < right) - (left > right);
+}
+
+static long double sparsemax_threshold(size_t M, const long double *z)
+{
+    long double *sorted = array(M, sizeof *sorted), sum = 0, tau = 0;
+    for (size_t mu = 0; mu < M; mu++)
+        sorted[mu] = z[mu];
+    qsort(sorted, M, sizeof *sorted, descending);
+    for (size_t k = 0; k < M; k++) {
+        sum += sorted[k];
+        if (!(sorted[k] > (sum - 1) / (long double)(k + 1)))
+            break;
+        tau = (sum - 1) / (long double)(k + 1);
+    }
+    free(sorted);
+    return tau;
+}
+
+static long double entmax_threshold(size_t M, const long double *z, long double alpha)
+{
+    if (alpha >= 2)
+        return sparsemax_threshold(M, z);
+    long double low = -1, high = 0; /* the sum is at least 1, and 0 */
+    for (int i = 0; i < 300; i++) {
+        long double middle = low + (high - low) / 2;
+        if (entmax_sum(M, z, alpha, middle, NULL) >= 1)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool oracle_entmax(const oracle_set *set, double beta, const float *x, double alpha, oracle_answer *answer)
+{
+    size_t M = set->M;
+    work w = open_work(set, beta, x, NULL, answer);
+    long double *z = array(M, sizeof *z), *none = array(M, sizeof *none), a = alpha, support = 0;
+    for (size_t mu = 0; mu < M && w.defined; mu++)
+        z[mu] = (long double)(w.t[mu] - w.top);
+    if (w.defined) {
+        long double tau = entmax_threshold(M, z, a), sum = entmax_sum(M, z, a, tau, w.p), psi = 0;
+        for (size_t mu = 0; mu < M; mu++)
+            support += (a - 1) * z[mu] - tau > -1e-6L;
+        normalise(M, sum, w.p, answer);
+        /* Psi*(t) = <p, t> - sum (p^alpha - p)/(alpha (alpha - 1)) */
+        for (size_t mu = 0; mu < M; mu++) {
+            long double p = answer->weight[mu];
+            psi += p * z[mu] - (powl(p, a) - p) / (a * (a - 1));
+        }
+        answer->lse = (w.top + psi) / beta;
+        long double error = w.score_error + 16 * 0x1p-63L / (a - 1), slope = support > 1 ? powl(support, a - 1) : 0;
+        answer->lse_error = (error + (long double)M * 0x1p-60L / (a - 1)) / beta;
+        fill_z(set, w.p, none, w.score_error < 0.005L || M == 1, answer);
+        for (size_t j = 0; j < set->p; j++) {
+            float low = set->values[j], high = low;
+            for (size_t mu = 1; mu < M; mu++) {
+                low = fminf(low, set->values[mu * set->p + j]);
+                high = fmaxf(high, set->values[mu * set->p + j]);
+            }
+            answer->z_error[j] += ((long double)high - (long double)low) *
+                                  (error * slope / 2 + (support > 1 ? fabsl(sum - 1) + (long double)M * 0x1p-62L : 0));
+        }
+        fill_energy(set, &w, answer);
+    }
+    free(z);
+    free(none);
+    close_work(&w);
+    return w.defined;
 }
 
 static long double beyond(oracle_real difference, long double error)

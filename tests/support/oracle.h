@@ -57,6 +57,22 @@ void oracle_answer_free(oracle_answer *answer);
  */
 bool oracle_retrieve(const oracle_set *set, double beta, const float *x, oracle_answer *answer);
 
+/*
+ * The same of the softmax over the memories that are kept (M of them, at least one true; NULL: all). weight is 0
+ * elsewhere. The radius is over all memories.
+ */
+bool oracle_softmax(const oracle_set *set, double beta, const float *x, const bool *kept, oracle_answer *answer);
+
+/*
+ * The same of p = entmax_alpha(beta Xi^T x) in the form [(alpha - 1) t - tau]_+^{1/(alpha - 1)}, 1 < alpha <= 2, tau by
+ * bisection, or, where alpha = 2, from the sorted scores. energy is |x|^2/2 - Psi*(t)/beta, Psi* from its definition;
+ * lse is Psi*(t)/beta. Errors: that of the scores, and of tau.
+ */
+bool oracle_entmax(const oracle_set *set, double beta, const float *x, double alpha, oracle_answer *answer);
+
+/* The exact beta <key_mu, x'>, M of them. False where x' has no direction. */
+bool oracle_scores(const oracle_set *set, double beta, const float *x, oracle_real *t);
+
 /* max_j |z_j - truth_j|, each coordinate's oracle error taken off first (never below 0): what a bound must cover. */
 long double oracle_distance(const oracle_answer *answer, const float *z);
 
