@@ -5,23 +5,16 @@
 
 #include <math.h>
 
-#define GOLDEN 0x9e3779b97f4a7c15u
-
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
+#include "core/splitmix.h"
 
 static double number(uint64_t start, size_t id)
 {
-    return (double)(mix(start + ((uint64_t)id + 1) * GOLDEN) >> 11) * 0x1p-53;
+    return (double)(hop_mix64(start + ((uint64_t)id + 1) * HOP_MIX_STEP) >> 11) * 0x1p-53;
 }
 
 double hop_mask_number(uint64_t seed, size_t id)
 {
-    return number(mix(seed), id);
+    return number(hop_mix64(seed), id);
 }
 
 hop_selection hop_selection_all(size_t M)
@@ -58,7 +51,7 @@ hop_selection hop_selection_window(size_t M, size_t width, size_t l, size_t tota
 
 hop_selection hop_selection_mask(size_t M, double keep, uint64_t seed)
 {
-    const uint64_t start = mix(seed);
+    const uint64_t start = hop_mix64(seed);
     double smallest = 2;
     size_t at = 0;
     for (size_t id = 0; id < M; id++) {
