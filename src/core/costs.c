@@ -13,9 +13,6 @@
 #include "core/rounding.h"
 #include "core/status.h"
 
-/* A pass over no more than this many bytes finds them in a cache. */
-#define CACHED_BYTES (8.0 * 1048576)
-
 /*
  * Between a group whose numbers fill NEAR_BYTES, which the nearest caches hold, and one of FAR_BYTES, which they do
  * not, their costs go over into each other with the logarithm of the number.
@@ -294,7 +291,7 @@ unsigned hop_costs_version(void)
 
 /* ---- counts ------------------------------------------------------------------------------------------ */
 
-static hop_work row_work(const hop_model *model)
+hop_work hop_work_row(const hop_model *model)
 {
     hop_work work = {.count[HOP_COST_ROW] = 1};
     work.count[HOP_COST_NUMBER] = (double)(model->d + model->p);
@@ -317,7 +314,7 @@ static bool keys_alone(const hop_model *model, size_t rows, bool f64)
 
 hop_work hop_work_dense(const hop_model *model, size_t rows, bool f64, bool shifted)
 {
-    hop_work work = row_work(model);
+    hop_work work = hop_work_row(model);
     double M = (double)model->M, d = (double)model->d, columns = (double)model->columns;
     double shared = M / pass_rows(model, rows), more = shifted ? d : 0; /* the pass that finds the maxima */
     double values = keys_alone(model, rows, f64) ? 0 : columns, read = d + values + more, packed = 0;
@@ -334,7 +331,7 @@ hop_work hop_work_dense(const hop_model *model, size_t rows, bool f64, bool shif
         packed = (model->key_panels ? 0 : d + more) + (model->value_panels ? 0 : values);
     }
     work.count[HOP_COST_F64_PASS_NUMBER] = shared * packed;
-    work.count[HOP_COST_STREAM] = hop_max(0, M * sizeof(float) * read - CACHED_BYTES) / pass_rows(model, rows);
+    work.count[HOP_COST_STREAM] = hop_max(0, M * sizeof(float) * read - HOP_COST_CACHED_BYTES) / pass_rows(model, rows);
     return work;
 }
 
@@ -385,7 +382,7 @@ void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, doub
 
 hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows, bool f32)
 {
-    hop_work work = row_work(model);
+    hop_work work = hop_work_row(model);
     hop_form lanes_form = f32 ? HOP_LANES_F32 : HOP_LANES_F64, one_form = f32 ? HOP_ONE_F32 : HOP_ONE_F64;
     size_t n = rows < 1 ? 1 : rows, lanes = sweeps_of(lanes_form)->lanes, rest = n % lanes;
     bool single = rest && hop_al_one_by_one(rest, lanes);

@@ -14,6 +14,12 @@ typedef struct hop_work {
     double count[HOP_COSTS];
 } hop_work;
 
+/* A pass over no more than this many bytes finds them in a cache. */
+#define HOP_COST_CACHED_BYTES (8.0 * 1048576)
+
+/* What every row takes. */
+hop_work hop_work_row(const hop_model *model);
+
 /* rows: how many are answered together; what they share is divided among them. */
 hop_work hop_work_dense(const hop_model *model, size_t rows, bool f64, bool shifted);
 
@@ -26,6 +32,13 @@ void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, doub
 
 /* What top, support and weights add to a dense pass. */
 hop_work hop_work_scores(const hop_model *model, size_t rows);
+
+/*
+ * A row of a structured mode (top_k: of fewer than all), whose exponents' radius is about `radius`; worst: whatever the
+ * scores are.
+ */
+hop_work hop_work_structured(const hop_model *model, const hop_request *request, size_t rows, double radius,
+                             bool worst);
 
 /* Building maps of degree g. */
 hop_work hop_work_build(const hop_model *model, unsigned g);

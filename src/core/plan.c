@@ -9,6 +9,7 @@
 #include "core/kernels.h"
 #include "core/dense.h"
 #include "core/rounding.h"
+#include "core/structured.h"
 
 static const char *const words[] = {
     [HOP_REASON_CHOSEN] = "chosen",         [HOP_REASON_BOUND] = "bound",   [HOP_REASON_COST] = "cost",
@@ -232,12 +233,14 @@ double hop_plan_guess_seconds(const hop_model *model, const hop_features *featur
     for (size_t l = 0; l < model->d; l++)
         square += (double)x[l] * (double)x[l];
     double radius = request->beta * (model->similarity == HOP_DOT ? sqrt(square) : 1) * model->key.radius;
+    if (hop_structured_apart(model, request))
+        return seconds_of(hop_work_structured(model, request, rows, radius, false));
     hop_query query = {.s = radius, .T = radius, .T_abs = radius, .roundings = 8, .usable = isfinite(radius)};
     double dense = guess_dense(model, &query, request->max_error, rows);
     if (request->want & HOP_WANT_SCORES)
         return dense + seconds_of(hop_work_scores(model, rows));
     bool only = request->mode == HOP_ALMOST_LINEAR;
-    if (!features || request->mode == HOP_DENSE)
+    if (!features || request->mode == HOP_DENSE || request->mode == HOP_TOP_K)
         return dense;
     bool f32 = request->max_error >= 1e-5 * model->value.widest;
     if (radius < HOP_PLAN_RADIUS_MAX) {
@@ -258,11 +261,13 @@ double hop_plan_worst_seconds(const hop_model *model, const hop_features *featur
                               size_t rows)
 {
     double seconds = 0;
+    if (hop_structured_apart(model, request))
+        return seconds_of(hop_work_structured(model, request, rows, (double)INFINITY, true));
     for (int f64 = 0; f64 < 2 && request->mode != HOP_ALMOST_LINEAR; f64++)
         seconds += hop_plan_dense_seconds(model, rows, f64, true);
     if (request->want & HOP_WANT_SCORES)
         seconds += seconds_of(hop_work_scores(model, rows));
-    if (features && request->mode != HOP_DENSE)
+    if (features && request->mode <= HOP_ALMOST_LINEAR && request->mode != HOP_DENSE)
         seconds += 2 * (hop_plan_al_seconds(model, features->g_max, rows, false) +
                         hop_plan_al_seconds(model, features->g_max, rows, true));
     return seconds;

@@ -107,6 +107,11 @@ size_t hop_sieve_room(const hop_model *model, void *workspace, hop_entry **room)
     return room_of(model);
 }
 
+size_t hop_sieve_round(const hop_model *model)
+{
+    return (room_of(model) - HOP_SCAN_BLOCK) / 2;
+}
+
 /* Entries that one list should have room for. */
 static size_t list_length(const hop_model *model, const hop_sieve_rule *rule)
 {

@@ -32,6 +32,9 @@ size_t hop_sieve_workspace_bytes(const hop_model *model); /* 0: the sizes overfl
 /* Entries of a workspace's room for lists, which callers may use for their own when no sieve is in use. */
 size_t hop_sieve_room(const hop_model *model, void *workspace, hop_entry **room);
 
+/* How many heaviest entries one scan finds in that room (hop_scan_best). */
+size_t hop_sieve_round(const hop_model *model);
+
 /* How many queries a sieve takes by this rule, at most HOP_SIEVE_ROWS; 0: none, as the lists would be too long. */
 size_t hop_sieve_rows(const hop_model *model, const hop_sieve_rule *rule);
 

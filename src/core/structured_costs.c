@@ -1,0 +1,142 @@
+/*
+ * structured_costs.c - what a row of a structured mode is expected to take, and at worst (costs.h): for admission, never
+ * for a decision.
+ */
+#include "core/costs.h"
+
+#include <math.h>
+
+#include "core/dense.h"
+#include "core/entmax.h"
+#include "core/plan.h"
+#include "core/rounding.h"
+#include "core/sieve.h"
+#include "core/structured.h"
+#include "core/subset.h"
+#include "core/top_k.h"
+
+/* One hash of a memory's number, in numbers packed. */
+#define HASH 4.0
+
+/* Walks over the candidates until sum p = 1, expected and at worst; a walk's exp and log, in scores. */
+enum { WALKS = 8, WALKS_WORST = 40 };
+#define POWER 2.0
+
+static double shared_by(size_t rows, size_t most)
+{
+    return (double)(rows < 1 ? 1 : rows < most ? rows : most);
+}
+
+/* Memories looked at one by one, of which some are weighed. */
+static void add_scored(const hop_model *model, double looked_at, double weighed, hop_work *work)
+{
+    work->count[HOP_COST_SCORE] += looked_at + weighed;
+    work->count[HOP_COST_F64_PASS_NUMBER] += looked_at * (double)model->d + weighed * (double)model->p;
+}
+
+/* All scores of a row by the f32 kernels. */
+static void add_sieve(const hop_model *model, double rows, hop_work *work)
+{
+    const double M = (double)model->M, d = (double)model->d;
+    work->count[HOP_COST_PAIR] += M;
+    work->count[HOP_COST_MADD] += M * d;
+    work->count[HOP_COST_PASS_PAIR] += M / rows;
+    work->count[HOP_COST_PASS_NUMBER] += M * d / rows;
+    work->count[HOP_COST_F64_PASS_NUMBER] += model->key_panels ? 0 : M * d / rows;
+    work->count[HOP_COST_STREAM] += hop_max(0, M * d * sizeof(float) - HOP_COST_CACHED_BYTES) / rows;
+}
+
+static void add_top_k(const hop_model *model, const hop_request *request, size_t rows, bool worst, hop_work *work)
+{
+    const hop_sieve_rule rule = hop_top_k_rule(request);
+    const size_t batch = hop_sieve_rows(model, &rule);
+    const double M = (double)model->M, k = (double)request->parameters.k;
+    if (batch)
+        add_sieve(model, shared_by(rows, batch), work);
+    if (batch && !worst) {
+        add_scored(model, 2 * k, k, work);
+        return;
+    }
+    add_scored(model, M * (1 + floor(k / (double)hop_sieve_round(model))), k, work);
+}
+
+/*
+ * Candidates of entmax, as if scores were normal numbers with the largest at its expected place: those within
+ * 1/(alpha - 1) of it.
+ */
+static double candidates(const hop_model *model, const hop_request *request, double radius)
+{
+    const double M = (double)model->M, sigma = radius / sqrt((double)model->d);
+    const double window = 1 / (hop_entmax_alpha(request) - 1), top = sqrt(2 * log(M + 1));
+    if (!(sigma > 0) || !isfinite(sigma))
+        return sigma > 0 ? 1 : M;
+    return hop_max(1, M * erfc((top - window / sigma) / sqrt(2.0)) / 2);
+}
+
+static void add_entmax(const hop_model *model, const hop_request *request, size_t rows, double radius, bool worst,
+                       hop_work *work)
+{
+    const hop_sieve_rule rule = hop_entmax_rule(model, NULL, 0, request);
+    const double M = (double)model->M, n = worst ? M : candidates(model, request, radius);
+    const double power = request->mode == HOP_SPARSEMAX ? 0.5 : POWER;
+    const double round = (double)hop_sieve_round(model);
+    add_sieve(model, shared_by(rows, hop_sieve_rows(model, &rule)), work);
+    add_scored(model, n, n, work);
+    work->count[HOP_COST_SCORE] += n * power * (worst ? WALKS_WORST : WALKS);
+    if (n > round || worst) /* the lists will not hold them: memories one by one, at every walk where no list does */
+        add_scored(model, M * (n > round ? (worst ? WALKS_WORST : WALKS) + 2 : 1), 0, work);
+}
+
+static void add_subset(const hop_model *model, const hop_request *request, size_t rows, bool shifted, hop_work *work)
+{
+    const hop_parameters *of = &request->parameters;
+    const bool masked = request->mode == HOP_RANDOM_MASK;
+    const double M = (double)model->M, d = (double)model->d, columns = (double)model->columns, more = shifted ? d : 0;
+    const double width = (double)(of->width == SIZE_MAX ? hop_window_width(model->M) : of->width);
+    const double kept = masked ? hop_max(1, of->keep * M) : hop_min(M, 2 * width + 1);
+    const double batch = masked ? shared_by(rows, HOP_SUBSET_ROWS) : 1, hashes = masked ? HASH * M : 0;
+    work->count[HOP_COST_F64_PAIR] += kept;
+    work->count[HOP_COST_F64_MADD] += kept * (d + columns + more);
+    work->count[HOP_COST_F64_PASS_NUMBER] += (kept * (d + columns + more) + hashes * (shifted ? 2 : 1)) / batch;
+    if (request->want & HOP_WANT_SCORES) {
+        add_scored(model, 3 * kept, 0, work);
+        work->count[HOP_COST_F64_PASS_NUMBER] += 3 * hashes;
+    }
+}
+
+/* Sums of phi are made elsewhere: what is left does not depend on M. */
+static void add_phi(const hop_model *model, const hop_request *request, hop_work *work)
+{
+    const double d = (double)model->d, p = (double)model->p, asked = (double)request->parameters.features;
+    const double features = asked > 0 ? asked : hop_max(2 * d, ceil(d * log(d)));
+    if (request->mode == HOP_LINEAR) {
+        work->count[HOP_COST_SCORE] += d;
+        work->count[HOP_COST_F64_PASS_NUMBER] += d * (p + 1);
+    } else {
+        work->count[HOP_COST_SCORE] += features;
+        work->count[HOP_COST_F64_PASS_NUMBER] += features * (d + p + 1);
+    }
+}
+
+hop_work hop_work_structured(const hop_model *model, const hop_request *request, size_t rows, double radius, bool worst)
+{
+    hop_work work = hop_work_row(model);
+    switch (request->mode) {
+    case HOP_TOP_K:
+        add_top_k(model, request, rows, worst, &work);
+        break;
+    case HOP_SPARSEMAX:
+    case HOP_ENTMAX:
+        add_entmax(model, request, rows, radius, worst, &work);
+        break;
+    case HOP_RANDOM_MASK:
+    case HOP_WINDOW:
+        add_subset(model, request, rows, worst || !(radius <= 650), &work);
+        break;
+    default:
+        add_phi(model, request, &work);
+    }
+    if (request->want & HOP_WANT_WEIGHTS)
+        work.count[HOP_COST_PASS_PAIR] += 2 * (double)model->M;
+    return work;
+}
