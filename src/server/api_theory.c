@@ -253,7 +253,7 @@ static void run_theory(srv_request *request, srv_workspace *workspace)
     hop_error error = HOP_ERROR_NONE;
     hop_status status = HOP_OK;
     if (!store_set_separation(self->set))
-        status = store_study_here(self->set, srv_scheduler_executor(request->app->scheduler), NULL, &error);
+        status = store_study_here(self->set, NULL, &error);
     size_t bytes = hop_theory_workspace_bytes(self->set->model);
     void *block = status == HOP_OK && bytes ? srv_workspace_reserve(workspace, bytes) : NULL;
     hop_theory theory;

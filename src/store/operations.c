@@ -131,7 +131,7 @@ hop_status store_operations_new(const hop_executor *executor, store_map_limits l
         return hop_fail(error, HOP_E_NOMEM, "out of memory");
     operations->executor = executor;
     operations->limits = limits;
-    hop_status status = store_studies_new(executor, &operations->studies, error);
+    hop_status status = store_studies_new(&operations->studies, error);
     if (status != HOP_OK) {
         free(operations);
         return status;

@@ -22,7 +22,8 @@ struct store_phi {
     size_t features;
     hop_phi_sums *sums;
     store_budget *budget;
-    size_t charged_bytes; /* of it: what is held, or what the build may take */
+    size_t charged_bytes; /* of it: what is held, or what the build may take; the builder's alone until ready */
+    size_t kept_bytes;    /* of the cache's limit; 0 until there is room */
     size_t readers;       /* while there are any it stays in the table */
     bool ready;
     uint64_t used; /* tick of the last look */
@@ -33,7 +34,7 @@ struct store_phi_cache {
     pthread_mutex_t lock;
     pthread_cond_t settled; /* a build came to an end */
     store_phi *entries[STORE_PHI_ENTRIES];
-    size_t n, bytes; /* bytes: charged for listed entries */
+    size_t n, bytes; /* bytes: kept by the entries */
     uint64_t tick, found, built, dropped;
 };
 
@@ -102,7 +103,7 @@ static void unlist(store_phi_cache *cache, store_phi *phi)
     while (cache->entries[i] != phi)
         i++;
     cache->entries[i] = cache->entries[--cache->n];
-    cache->bytes -= phi->charged_bytes;
+    cache->bytes -= phi->kept_bytes;
 }
 
 /* The entry that was looked at longest ago and that nobody reads or builds; NULL: there is none. */
@@ -179,44 +180,45 @@ void store_phi_cache_forget(store_phi_cache *cache, const store_set *set)
 
 /* ---- building ------------------------------------------------------------------------------------------ */
 
-/* Room for `bytes` more in the cache, and in the budget: `phi` is listed and pays for them. */
-static hop_status make_room(store_phi_cache *cache, store_phi *phi, size_t bytes, hop_error *error)
+/* Hand an error on with all that it says; the first writer wins. */
+static hop_status give(const hop_error *from, hop_error *error)
 {
-    if (bytes > cache->limit_bytes) {
-        hop_status status =
-            hop_fail(error, HOP_E_BUDGET, "the sums of %s need %zu bytes, all sums together may take %zu",
-                     hop_mode_word(phi->mode), bytes, cache->limit_bytes);
-        if (error && error->status == status) {
-            error->limit = (double)cache->limit_bytes;
-            error->actual = (double)bytes;
-        }
-        return status;
+    if (error && error->status == HOP_OK)
+        *error = *from;
+    return from->status;
+}
+
+/* Room for `kept` more bytes in the cache, and in the budget for the `bytes` of the build: `phi` pays for both. */
+static hop_status make_room(store_phi_cache *cache, store_phi *phi, size_t kept, size_t bytes, hop_error *error)
+{
+    hop_error full = HOP_ERROR_NONE;
+    if (kept > cache->limit_bytes) {
+        hop_fail(&full, HOP_E_BUDGET, "the sums of %s need %zu bytes, all sums together may take %zu",
+                 hop_mode_word(phi->mode), kept, cache->limit_bytes);
+        full.limit = (double)cache->limit_bytes;
+        full.actual = (double)kept;
+        return give(&full, error);
     }
     for (;;) {
-        hop_error full = HOP_ERROR_NONE;
+        full = HOP_ERROR_NONE;
         hop_status status = HOP_E_BUDGET;
         pthread_mutex_lock(&cache->lock);
-        bool fits = cache->bytes <= cache->limit_bytes - bytes;
-        if (fits) {
-            status = store_budget_charge(phi->budget, bytes, hop_mode_word(phi->mode), &full);
+        if (cache->bytes <= cache->limit_bytes - kept) {
+            status = store_budget_charge(phi->budget, bytes, "sums over the memories", &full);
         } else {
             hop_fail(&full, HOP_E_BUDGET, "sums that are in use leave no room for those of %s, %zu bytes",
-                     hop_mode_word(phi->mode), bytes);
+                     hop_mode_word(phi->mode), kept);
             full.limit = (double)cache->limit_bytes;
-            full.actual = (double)cache->bytes + (double)bytes;
+            full.actual = (double)cache->bytes + (double)kept;
         }
         if (status == HOP_OK) {
             phi->charged_bytes = bytes;
-            cache->bytes += bytes;
+            phi->kept_bytes = kept;
+            cache->bytes += kept;
         }
         pthread_mutex_unlock(&cache->lock);
-        if (status == HOP_OK)
-            return HOP_OK;
-        if (!drop_one(cache)) {
-            if (error && error->status == HOP_OK)
-                *error = full;
-            return HOP_E_BUDGET;
-        }
+        if (status == HOP_OK || !drop_one(cache))
+            return status == HOP_OK ? HOP_OK : give(&full, error);
     }
 }
 
@@ -226,7 +228,8 @@ static hop_status build(store_phi_cache *cache, store_phi *phi, const hop_model 
 {
     size_t width = executor ? executor->width : 1;
     size_t bytes = hop_phi_sums_build_bytes(model, request->mode, &request->parameters, width);
-    hop_status status = make_room(cache, phi, bytes, error);
+    size_t kept = hop_phi_sums_bytes_estimate(model, request->mode, &request->parameters);
+    hop_status status = make_room(cache, phi, kept, bytes, error);
     if (status != HOP_OK)
         return status;
     hop_phi_sums *sums = NULL;
@@ -234,14 +237,9 @@ static hop_status build(store_phi_cache *cache, store_phi *phi, const hop_model 
     if (status != HOP_OK)
         return status;
     phi->sums = sums;
-    size_t kept = hop_phi_sums_bytes(sums);
-    if (kept < bytes) {
-        pthread_mutex_lock(&cache->lock);
-        phi->charged_bytes = kept;
-        cache->bytes -= bytes - kept;
-        pthread_mutex_unlock(&cache->lock);
-        store_budget_release(phi->budget, bytes - kept);
-    }
+    assert(hop_phi_sums_bytes(sums) <= kept && kept <= bytes);
+    store_budget_release(phi->budget, bytes - kept);
+    phi->charged_bytes = kept;
     return HOP_OK;
 }
 
@@ -376,7 +374,7 @@ size_t store_phi_cache_bytes_of(store_phi_cache *cache, const store_set *set)
     pthread_mutex_lock(&cache->lock);
     for (size_t i = 0; i < cache->n; i++)
         if (cache->entries[i]->set == set)
-            bytes += cache->entries[i]->charged_bytes;
+            bytes += cache->entries[i]->kept_bytes;
     pthread_mutex_unlock(&cache->lock);
     return bytes;
 }

@@ -30,7 +30,6 @@ typedef struct study {
 } study;
 
 struct store_studies {
-    const hop_executor *executor;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* something is queued, or `stopping` */
@@ -74,14 +73,14 @@ static void adopt(store_set *set, hop_separation *separation, size_t charged)
     store_budget_release(set->budget, charged - kept);
 }
 
-hop_status store_study_here(store_set *set, const hop_executor *executor, hop_progress *progress, hop_error *error)
+hop_status store_study_here(store_set *set, hop_progress *progress, hop_error *error)
 {
-    size_t bytes = hop_separation_build_bytes(set->model, executor ? executor->width : 1);
+    size_t bytes = hop_separation_build_bytes(set->model, 1);
     hop_status status = store_budget_charge(set->budget, bytes, "measuring distances", error);
     if (status != HOP_OK)
         return status;
     hop_separation *separation = NULL;
-    status = hop_separation_new(set->model, 0, executor, progress, &separation, error);
+    status = hop_separation_new(set->model, 0, NULL, progress, &separation, error);
     if (status == HOP_OK)
         adopt(set, separation, bytes);
     else
@@ -182,9 +181,8 @@ static void *run(void *argument)
         hop_error error = HOP_ERROR_NONE;
         pthread_mutex_unlock(&studies->lock);
         /* It stays in the list while it runs, and its set is held. */
-        hop_status status = store_set_separation(self->set)
-                                ? HOP_OK
-                                : store_study_here(self->set, studies->executor, &self->progress, &error);
+        hop_status status =
+            store_set_separation(self->set) ? HOP_OK : store_study_here(self->set, &self->progress, &error);
         pthread_mutex_lock(&studies->lock);
         if (status == HOP_E_CANCELLED) {
             error = HOP_ERROR_NONE;
@@ -200,12 +198,11 @@ static void *run(void *argument)
     return NULL;
 }
 
-hop_status store_studies_new(const hop_executor *executor, store_studies **out, hop_error *error)
+hop_status store_studies_new(store_studies **out, hop_error *error)
 {
     store_studies *studies = calloc(1, sizeof *studies);
     if (!studies)
         return hop_fail(error, HOP_E_NOMEM, "out of memory");
-    studies->executor = executor;
     pthread_mutex_init(&studies->lock, NULL);
     pthread_cond_init(&studies->changed, NULL);
     int failed = pthread_create(&studies->thread, NULL, run, studies);

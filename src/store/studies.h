@@ -28,8 +28,11 @@ typedef struct store_study {
 
 enum { STORE_STUDIES_KEPT = 64 }; /* operations that are over and can still be asked for */
 
-/* Start the thread. executor may be NULL; it outlives the studies. HOP_E_NOMEM, HOP_E_IO (no thread to be had). */
-HOP_WARN_UNUSED hop_status store_studies_new(const hop_executor *executor, store_studies **out, hop_error *error);
+/*
+ * Start the thread. It has no help: a helper of hop_separation_new() stays until the end, and would keep queries waiting
+ * for as long. HOP_E_NOMEM, HOP_E_IO (no thread to be had).
+ */
+HOP_WARN_UNUSED hop_status store_studies_new(store_studies **out, hop_error *error);
 
 /* Cancel what runs and start nothing more. Does not wait. Any thread. */
 void store_studies_stop(store_studies *studies);
@@ -55,10 +58,9 @@ bool store_studies_get(store_studies *studies, uint64_t id, store_study *out);
 /*
  * store_study_here() - measure the set's separation on this thread and give it to the set. Of two threads that do so at
  * once both measure, and one result is kept.
- * Errors: HOP_E_BUDGET, HOP_E_NOMEM, HOP_E_CANCELLED. executor and progress may be NULL.
+ * Errors: HOP_E_BUDGET, HOP_E_NOMEM, HOP_E_CANCELLED. progress may be NULL.
  */
-HOP_WARN_UNUSED hop_status store_study_here(store_set *set, const hop_executor *executor, hop_progress *progress,
-                                            hop_error *error);
+HOP_WARN_UNUSED hop_status store_study_here(store_set *set, hop_progress *progress, hop_error *error);
 
 /* The set's, NULL while it has none. Valid while the caller holds a reference to the set. */
 const hop_separation *store_set_separation(const store_set *set);

@@ -95,14 +95,6 @@ void fixture_gate_open(fixture_gate *gate)
     pthread_mutex_unlock(&gate->lock);
 }
 
-void fixture_gate_close(fixture_gate *gate)
-{
-    pthread_mutex_lock(&gate->lock);
-    gate->open = false;
-    gate->arrived = 0;
-    pthread_mutex_unlock(&gate->lock);
-}
-
 void fixture_gate_wait(fixture_gate *gate)
 {
     pthread_mutex_lock(&gate->lock);

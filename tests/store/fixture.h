@@ -52,7 +52,6 @@ typedef struct fixture_gate {
 
 hop_executor fixture_gate_executor(fixture_gate *gate);
 void fixture_gate_open(fixture_gate *gate);
-void fixture_gate_close(fixture_gate *gate); /* nobody has arrived at it either */
-void fixture_gate_wait(fixture_gate *gate);  /* until somebody has */
+void fixture_gate_wait(fixture_gate *gate); /* until somebody has */
 
 #endif

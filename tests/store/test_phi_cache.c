@@ -108,14 +108,13 @@ END_TEST
 
 START_TEST(the_least_recently_used_goes_first)
 {
-    /* Room for what two builds of 64 features keep, and not for a third. */
+    /* Room for two sums of 64 features, and not for a third. */
     caches c;
     open_caches(&c, 1 << 20);
     const hop_request request = asking(64, 0);
-    size_t build = hop_phi_sums_build_bytes(c.set->model, request.mode, &request.parameters, 1);
     size_t kept = hop_phi_sums_bytes_estimate(c.set->model, request.mode, &request.parameters);
     close_caches(&c);
-    open_caches(&c, build + kept + kept / 2);
+    open_caches(&c, 2 * kept + kept / 2);
     store_phi_release(get(&c, 64, 1));
     store_phi_release(get(&c, 64, 2));
     ck_assert(there(&c, 64, 1)); /* a look counts as use: now 2 is the oldest */
@@ -132,9 +131,9 @@ START_TEST(what_is_read_is_never_given_up)
     caches c;
     open_caches(&c, 1 << 20);
     hop_request request = asking(64, 0);
-    size_t build = hop_phi_sums_build_bytes(c.set->model, request.mode, &request.parameters, 1);
+    size_t kept = hop_phi_sums_bytes_estimate(c.set->model, request.mode, &request.parameters);
     close_caches(&c);
-    open_caches(&c, build + 8);
+    open_caches(&c, kept + 8);
     store_phi *held = get(&c, 64, 1), *none = NULL;
     hop_error error = HOP_ERROR_NONE;
     request = asking(64, 2);
@@ -297,10 +296,9 @@ START_TEST(a_crowd_shares_a_cache_that_is_too_small)
     caches c;
     open_caches(&c, 1 << 20);
     const hop_request request = asking(16, 0);
-    size_t build = hop_phi_sums_build_bytes(c.set->model, request.mode, &request.parameters, 1);
     size_t kept = hop_phi_sums_bytes_estimate(c.set->model, request.mode, &request.parameters);
     close_caches(&c);
-    open_caches(&c, build + 2 * kept);
+    open_caches(&c, 3 * kept);
     pthread_t threads[THREADS];
     for (size_t i = 0; i < THREADS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, crowd, &c), 0);

@@ -8,7 +8,8 @@
 
 #include <time.h>
 
-enum { BUDGET_BYTES = 64 << 20, M = 200, D = 3 };
+/* A large set is measured for seconds at least: long enough to be in the middle of it, and none is waited for. */
+enum { BUDGET_BYTES = 256 << 20, M = 200, D = 3, LARGE_M = 120000, LARGE_D = 16 };
 
 static const store_options plain = {.max_error = -1, .max_degree = 0};
 
@@ -59,7 +60,7 @@ START_TEST(a_version_is_measured_once_and_charged)
     ck_assert_uint_eq(store_set_bytes(set).separation, hop_separation_bytes(set->model));
 
     /* Asked again it is the same one, here and in the background. */
-    ck_assert_int_eq(store_study_here(set, NULL, NULL, NULL), HOP_OK);
+    ck_assert_int_eq(store_study_here(set, NULL, NULL), HOP_OK);
     ck_assert_ptr_eq(store_set_separation(set), separation);
     study = over(&fixture, submit(&fixture, set).id);
     ck_assert_int_eq(study.state, STORE_SUCCEEDED);
@@ -71,27 +72,37 @@ START_TEST(a_version_is_measured_once_and_charged)
 }
 END_TEST
 
+/* Published as `name`, its measurement under way. */
+static store_set *start_large(store_fixture *fixture, const char *name, uint64_t *id)
+{
+    fixture_put(fixture, name, fixture_set(fixture, LARGE_M, LARGE_D, 0, &plain));
+    store_set *set = fixture_get(fixture, name);
+    store_study study = submit(fixture, set);
+    *id = study.id;
+    while (study.state == STORE_QUEUED) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        ck_assert(store_studies_get(studies_of(fixture), *id, &study));
+    }
+    ck_assert_int_eq(study.state, STORE_RUNNING);
+    return set;
+}
+
 START_TEST(who_asks_meanwhile_hears_of_the_same_operation)
 {
-    fixture_gate shut = FIXTURE_GATE_CLOSED;
-    const hop_executor executor = fixture_gate_executor(&shut);
     store_fixture fixture;
-    fixture_init(&fixture, BUDGET_BYTES, &executor);
-    fixture_gate_open(&shut); /* the sets themselves are made without waiting */
-    fixture_put(&fixture, "a", fixture_set(&fixture, M, D, 0, &plain));
+    uint64_t first;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    store_set *a = start_large(&fixture, "a", &first);
     fixture_put(&fixture, "b", fixture_set(&fixture, M, D, 1, &plain));
-    fixture_gate_close(&shut);
-    store_set *a = fixture_get(&fixture, "a"), *b = fixture_get(&fixture, "b");
-    uint64_t first = submit(&fixture, a).id;
-    fixture_gate_wait(&shut);
+    store_set *b = fixture_get(&fixture, "b");
     uint64_t second = submit(&fixture, b).id;
     ck_assert_uint_ne(first, second);
     store_study study = submit(&fixture, a);
     ck_assert(study.id == first && study.state == STORE_RUNNING && study.permille < 1000);
     study = submit(&fixture, b);
     ck_assert(study.id == second && study.state == STORE_QUEUED);
-    fixture_gate_open(&shut);
-    ck_assert_int_eq(over(&fixture, first).state, STORE_SUCCEEDED);
+    /* What waits behind it runs once it is over. */
+    ck_assert_int_eq(store_registry_delete(fixture.registry, "a", NULL, NULL), HOP_OK);
     ck_assert_int_eq(over(&fixture, second).state, STORE_SUCCEEDED);
     store_set_release(a);
     store_set_release(b);
@@ -101,28 +112,21 @@ END_TEST
 
 START_TEST(a_version_that_goes_takes_its_operation_along)
 {
-    fixture_gate shut = FIXTURE_GATE_CLOSED;
-    const hop_executor executor = fixture_gate_executor(&shut);
     store_fixture fixture;
-    fixture_init(&fixture, BUDGET_BYTES, &executor);
-    fixture_gate_open(&shut);
-    fixture_put(&fixture, "running", fixture_set(&fixture, M, D, 0, &plain));
+    uint64_t first;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    store_set *running = start_large(&fixture, "running", &first);
     fixture_put(&fixture, "queued", fixture_set(&fixture, M, D, 1, &plain));
-    fixture_gate_close(&shut);
-    store_set *running = fixture_get(&fixture, "running"), *queued = fixture_get(&fixture, "queued");
-    uint64_t first = submit(&fixture, running).id;
-    fixture_gate_wait(&shut);
+    store_set *queued = fixture_get(&fixture, "queued");
     uint64_t second = submit(&fixture, queued).id;
 
-    /* Both go while the first stands still, and nobody waits for it. */
     ck_assert_int_eq(store_registry_delete(fixture.registry, "queued", NULL, NULL), HOP_OK);
-    ck_assert_int_eq(over(&fixture, second).state, STORE_STUDY_FAILED);
-    ck_assert_int_eq(over(&fixture, second).error.status, HOP_E_CANCELLED);
-    ck_assert_int_eq(store_registry_delete(fixture.registry, "running", NULL, NULL), HOP_OK);
+    store_study study = over(&fixture, second);
+    ck_assert_int_eq(study.state, STORE_STUDY_FAILED);
+    ck_assert_int_eq(study.error.status, HOP_E_CANCELLED);
+    fixture_put(&fixture, "running", fixture_set(&fixture, M, D, 2, &plain)); /* replaced */
     hop_error error = HOP_ERROR_NONE;
-    store_study study;
     ck_assert_int_eq(store_studies_submit(studies_of(&fixture), running, &study, &error), HOP_E_CANCELLED);
-    fixture_gate_open(&shut);
     study = over(&fixture, first);
     ck_assert_int_eq(study.state, STORE_STUDY_FAILED);
     ck_assert_int_eq(study.error.status, HOP_E_CANCELLED);
@@ -173,24 +177,18 @@ START_TEST(the_last_ones_that_ended_are_remembered)
 }
 END_TEST
 
-START_TEST(stopping_ends_what_waits)
+START_TEST(stopping_ends_what_waits_and_what_runs)
 {
-    fixture_gate shut = FIXTURE_GATE_CLOSED;
-    const hop_executor executor = fixture_gate_executor(&shut);
     store_fixture fixture;
-    fixture_init(&fixture, BUDGET_BYTES, &executor);
-    fixture_gate_open(&shut);
-    fixture_put(&fixture, "a", fixture_set(&fixture, M, D, 0, &plain));
+    uint64_t first;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    store_set *a = start_large(&fixture, "a", &first);
     fixture_put(&fixture, "b", fixture_set(&fixture, M, D, 1, &plain));
-    fixture_gate_close(&shut);
-    store_set *a = fixture_get(&fixture, "a"), *b = fixture_get(&fixture, "b");
-    submit(&fixture, a);
-    fixture_gate_wait(&shut);
+    store_set *b = fixture_get(&fixture, "b");
     submit(&fixture, b);
     store_operations_stop(fixture.operations);
     store_study study;
     ck_assert_int_eq(store_studies_submit(studies_of(&fixture), b, &study, NULL), HOP_E_CANCELLED);
-    fixture_gate_open(&shut);
     store_registry_free(fixture.registry);
     store_operations_free(fixture.operations);
     ck_assert_ptr_null(store_set_separation(a));
@@ -231,7 +229,7 @@ static Suite *make(void)
     tcase_add_test(cases, a_version_that_goes_takes_its_operation_along);
     tcase_add_test(cases, a_failure_is_shown_once_and_then_tried_again);
     tcase_add_test(cases, the_last_ones_that_ended_are_remembered);
-    tcase_add_test(cases, stopping_ends_what_waits);
+    tcase_add_test(cases, stopping_ends_what_waits_and_what_runs);
     tcase_add_test(cases, a_set_says_its_regime_before_and_with_its_maps);
     suite_add_tcase(suite, cases);
     return suite;
