@@ -10,6 +10,7 @@
  *     hopbench append        --d 16 --M 1000000 --degree 3 --changed 1000
  *     hopbench plan          --d 16 --M 1000000 --L 512
  *     hopbench gap-anns      --d 512 --M 512 --L 64 --B 0
+ *     hopbench structured    --mode top_k --k 32 --d 64 --M 200000
  *
  * Every time is the best of several runs: noise only slows. Errors are reported beside it: the largest bound of the
  * batch, and the largest true error of a sample of it, against plain f64 sums.
@@ -38,6 +39,7 @@ static const bench_case cases[] = {
     {"append", bench_append},
     {"plan", bench_plan},
     {"gap-anns", bench_gap_anns},
+    {"structured", bench_structured},
 };
 
 /* ---- for the cases ------------------------------------------------------------------------------------ */
@@ -147,6 +149,8 @@ static void print_usage(FILE *to)
                 "  --memories FILE --queries FILE          npy instead; --out FILE writes the answers\n"
                 "  --degree N                              of the feature maps; 0 is the set's own choice\n"
                 "  --changed N                             rows that append exchanges; 0 is M / 100\n"
+                "  --mode WORD                             of structured (top_k); its --k N, --keep X, --width N,\n"
+                "  --features N, --alpha X                 0: as the HTTP interface has it; --seed is its seed\n"
                 "  --best-effort                           every degree, best bound, whatever it is\n"
                 "  --no-dense                              almost-linear without its dense pass\n"
                 "  --seed N --seconds X --json             1; least time of a measurement, 1\n"
@@ -188,6 +192,9 @@ static const struct option table[] = {
     {"seed", required_argument, NULL, 's'},     {"seconds", required_argument, NULL, 'S'},
     {"memories", required_argument, NULL, 'm'}, {"queries", required_argument, NULL, 'q'},
     {"out", required_argument, NULL, 'o'},      {"changed", required_argument, NULL, 'c'},
+    {"mode", required_argument, NULL, 'x'},     {"k", required_argument, NULL, 'k'},
+    {"keep", required_argument, NULL, 'K'},     {"width", required_argument, NULL, 'w'},
+    {"features", required_argument, NULL, 'F'}, {"alpha", required_argument, NULL, 'a'},
     {"best-effort", no_argument, NULL, 'f'},    {"no-dense", no_argument, NULL, 'n'},
     {"json", no_argument, NULL, 'j'},           {NULL, 0, NULL, 0},
 };
@@ -244,6 +251,24 @@ static void set_option(bench_options *o, int c, const char *name)
     case 'c':
         o->changed = (size_t)number(name, 1);
         break;
+    case 'x':
+        o->mode = optarg;
+        break;
+    case 'k':
+        o->k = (size_t)number(name, 0);
+        break;
+    case 'K':
+        o->keep = number(name, 0);
+        break;
+    case 'w':
+        o->width = (size_t)number(name, 0);
+        break;
+    case 'F':
+        o->features = (size_t)number(name, 0);
+        break;
+    case 'a':
+        o->alpha = number(name, 0);
+        break;
     case 'f':
         o->best_effort = true;
         break;
@@ -281,6 +306,7 @@ int main(int argc, char **argv)
     const bench_case *chosen = find_case(argv[1]);
     bench_options o = {.name = chosen->name,
                        .dist = "uniform",
+                       .mode = "top_k",
                        .d = 64,
                        .M = 200000,
                        .L = 512,

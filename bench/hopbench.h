@@ -16,10 +16,13 @@ enum { BENCH_THREADS_MAX = 64 };
 typedef struct bench_options {
     const char *name;                     /* the case */
     const char *dist;                     /* "uniform", "sphere" */
+    const char *mode;                     /* of structured */
     const char *memories, *queries, *out; /* npy files; NULL: made up, made up, not written */
     size_t d, M, L, changed;              /* changed: rows that append takes away, and adds; 0: M / 100 */
     unsigned threads, degree;             /* degree 0: the set's own choice */
     double beta, B, R, max_error, least_seconds;
+    size_t k, width, features; /* of structured; 0: their defaults */
+    double keep, alpha;        /* likewise */
     bool json, best_effort, no_dense;
     uint64_t seed;
 } bench_options;
@@ -32,6 +35,7 @@ void bench_build(const bench_options *o);
 void bench_append(const bench_options *o);
 void bench_plan(const bench_options *o);
 void bench_gap_anns(const bench_options *o);
+void bench_structured(const bench_options *o);
 
 /* One sentence on standard error, exit status 1. */
 _Noreturn void bench_stop(const char *what);

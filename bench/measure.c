@@ -79,6 +79,7 @@ bench_measured bench_measure(const bench_options *o, const bench_data *set, cons
                         .degree_max = -1,
                         .bounds = bench_need(malloc(o->L * sizeof(double))),
                         .z = bench_need(malloc(o->L * p * sizeof(float)))};
+    double *errors = bench_need(calloc(o->L, sizeof *errors));
     hop_fallback *fallbacks = bench_need(malloc(o->L * sizeof *fallbacks));
     const hop_executor *executor = bench_team_executor(team);
     bool dense = request->mode == HOP_DENSE;
@@ -93,11 +94,14 @@ bench_measured bench_measure(const bench_options *o, const bench_data *set, cons
                             .answer = {.z = m.z + first * p,
                                        .error_bound = m.bounds + first,
                                        .degree = m.degrees + first,
-                                       .fallback = fallbacks + first},
+                                       .fallback = fallbacks + first,
+                                       .standard_error = errors + first},
                             .workspace = bench_need(hop_aligned_alloc(bytes)),
                             .workspace_bytes = bytes,
                             .error = HOP_ERROR_NONE};
         shares[i].request.executor = dense ? executor : NULL;
+        shares[i].request.first = first;
+        shares[i].request.total = o->L;
     }
     double spent = 0;
     for (int runs = 0; runs < 3 || spent < o->least_seconds; runs++) {
@@ -107,11 +111,13 @@ bench_measured bench_measure(const bench_options *o, const bench_data *set, cons
     }
     for (size_t q = 0; q < o->L; q++) {
         m.bound_max = fmax(m.bound_max, m.bounds[q]);
+        m.standard_error_max = fmax(m.standard_error_max, errors[q]);
         m.degree_min = m.degrees[q] < m.degree_min ? m.degrees[q] : m.degree_min;
         m.degree_max = m.degrees[q] > m.degree_max ? m.degrees[q] : m.degree_max;
     }
     for (size_t i = 0; i < used; i++)
         hop_aligned_free(shares[i].workspace);
+    free(errors);
     free(fallbacks);
     return m;
 }

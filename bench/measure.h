@@ -8,10 +8,11 @@
 #include "bench/team.h"
 
 typedef struct bench_measured {
-    double seconds;   /* the whole batch, the best run */
-    double bound_max; /* of the error bounds */
-    double *bounds;   /* L, owned */
-    int *degrees;     /* L, owned */
+    double seconds;            /* the whole batch, the best run */
+    double bound_max;          /* of the error bounds */
+    double standard_error_max; /* of random_features */
+    double *bounds;            /* L, owned */
+    int *degrees;              /* L, owned */
     int degree_min, degree_max;
     float *z; /* L x p, owned */
 } bench_measured;

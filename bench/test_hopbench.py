@@ -29,7 +29,14 @@ FIELDS = {
             "dense_measured_over_planned costs".split() + ERRORS,
     "gap-anns": PASS + ERRORS + "mode degree degree_built seconds_per_query dense_seconds_per_query n near far B B_star "
                                 "B_decides decided right".split(),
+    "structured": "case d M L threads isa beta mode seconds seconds_per_query dense_seconds_per_query speedup "
+                  "measured_over_planned bound_against distance_to_dense_max".split(),
 }
+# What of a structured mode is a number, and is null for the others.
+MODES = {"top_k": ["error_bound_max"], "random_mask": [], "window": [], "linear": ["sums_seconds", "sums_bytes"],
+         "random_features": ["sums_seconds", "sums_bytes", "standard_error_max"],
+         "sparsemax": ["error_bound_max"], "entmax": ["error_bound_max"]}
+SOMETIMES = ["error_bound_max", "sums_seconds", "sums_bytes", "standard_error_max"]
 TINY = ["--d", "3", "--M", "70", "--L", "5", "--seconds", "0", "--json"]
 MAPS = {"almost-linear": ["--degree", "3"], "build": ["--degree", "2"],
         "append": ["--degree", "2", "--changed", "4"], "plan": ["--degree", "2"],
@@ -85,6 +92,21 @@ def decisions_wrong(program):
         done = run(program, "gap-anns", "--seconds", "0", *arguments)
         if done.returncode != 1 or "gap" not in done.stderr:
             return "%r: exit %d" % (arguments, done.returncode)
+    return None
+
+
+def mode_wrong(program, mode):
+    """Fields that a mode has, and those that it cannot have."""
+    arguments = ["--mode", mode, "--k", "3", "--keep", "0.5", "--width", "2", "--features", "9", "--alpha", "1.5"]
+    wrong = fields_missing(program, "structured", *arguments)
+    if wrong:
+        return wrong
+    got = json.loads(run(program, "structured", *TINY, *arguments).stdout)
+    numbers = [name for name in SOMETIMES if got[name] is not None]
+    if got["mode"] != mode or sorted(numbers) != sorted(MODES[mode]):
+        return "%s has %s" % (got["mode"], numbers)
+    if got["bound_against"] == "dense" and not got["distance_to_dense_max"] <= got["error_bound_max"]:
+        return "%r from dense, bound %r" % (got["distance_to_dense_max"], got["error_bound_max"])
     return None
 
 
@@ -145,6 +167,7 @@ def main():
                for case in FIELDS]
     points.append(("dense on the sphere", lambda: fields_missing(program, "dense", "--dist", "sphere", "--R", "2")))
     points.append(("gap-anns decides rightly", lambda: decisions_wrong(program)))
+    points += [("structured " + mode, lambda mode=mode: mode_wrong(program, mode)) for mode in MODES]
     points.append(("npy files in and out", lambda: files_wrong(program, folder)))
     points.append(("misuse is told", lambda: misuse_wrong(program)))
     points.append(("help is given", lambda: help_wrong(program)))

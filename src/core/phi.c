@@ -8,7 +8,7 @@
  *     Var z_j ~ sum_u (N_uj - z_j D_u)^2 / D^2 / (1 - sum_u (m_u/m)^2)
  *
  * Units are independent of each other. Where there are few, single features are taken for parts as if they were so too,
- * which in orthogonal blocks they are not: it comes out up to a fourth too large.
+ * which in orthogonal blocks they are not: it comes out a fourth or so too large.
  */
 #include "core/phi.h"
 
