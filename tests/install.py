@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""libhopfield as a user meets it: installed, found by pkg-config, one header, one answer. Speaks TAP."""
+"""libhopfield as a user meets it: installed, found by pkg-config, its headers, one answer. Speaks TAP."""
 import os
 import pathlib
 import shlex
@@ -8,9 +8,11 @@ import sys
 import tempfile
 
 PROGRAM = r"""
+#include <ahop.h>
 #include <hopfield.h>
 #include <math.h>
 #include <stdio.h>
+#include <theory.h>
 
 int main(void)
 {
@@ -34,6 +36,8 @@ int main(void)
     int held = fabs((a - c) / s - (double)z[0]) <= bound + 1e-9 && fabs(b / s - (double)z[1]) <= bound + 1e-9;
     hop_aligned_free(workspace);
     hop_model_free(model);
+    if (hop_ahop_degree(1, 0.1) != 4 || hop_verdict_word(HOP_HARD)[0] != 'h')
+        return 5;
     return held && bound <= 1e-4 ? 0 : 4;
 }
 """

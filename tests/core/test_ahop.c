@@ -7,7 +7,6 @@
 #include "support/rng.h"
 
 #include "core/ahop.h"
-#include "core/alloc.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -239,38 +238,6 @@ START_TEST(limits_and_bad_arguments)
 }
 END_TEST
 
-static size_t asked, granted;
-
-static bool grant_some(size_t bytes)
-{
-    (void)bytes;
-    return asked++ < granted;
-}
-
-START_TEST(memory_that_runs_out_leaves_nothing)
-{
-    const float rows[] = {0.1f, 0.2f, 0.3f, 0.4f};
-    hop_ahop *ahop = NULL;
-    hop_status status = HOP_E_NOMEM;
-    hop_alloc_set_gate(grant_some);
-    for (granted = 0; status != HOP_OK; granted++) {
-        ck_assert_uint_lt(granted, 20);
-        asked = 0;
-        status = hop_ahop_new(2, 2, rows, 2, rows, 1, 0.1, &ahop, NULL);
-        ck_assert(status == HOP_OK || (status == HOP_E_NOMEM && !ahop));
-    }
-    double z[4];
-    hop_ahop_answer answer = {.z = z};
-    for (granted = 0; granted < 2; granted++) {
-        asked = 0;
-        ck_assert(hop_ahop_retrieve(ahop, 2, rows, &answer, NULL) == HOP_E_NOMEM);
-    }
-    hop_alloc_set_gate(NULL);
-    ck_assert(hop_ahop_retrieve(ahop, 2, rows, &answer, NULL) == HOP_OK);
-    hop_ahop_free(ahop);
-}
-END_TEST
-
 static Suite *make(void)
 {
     Suite *suite = suite_create("ahop");
@@ -279,7 +246,6 @@ static Suite *make(void)
     tcase_add_test(matrices, answers_are_within_both_bounds);
     tcase_add_test(matrices, the_printed_normaliser_would_be_caught);
     tcase_add_test(matrices, limits_and_bad_arguments);
-    tcase_add_test(matrices, memory_that_runs_out_leaves_nothing);
     suite_add_tcase(suite, matrices);
     return suite;
 }

@@ -4,7 +4,9 @@
 #include "support/cases.h"
 #include "support/check_main.h"
 
+#include "core/ahop.h"
 #include "core/alloc.h"
+#include "core/theory.h"
 
 #include <math.h>
 #include <string.h>
@@ -79,14 +81,73 @@ START_TEST(a_build_that_runs_out_of_memory_leaves_nothing)
 }
 END_TEST
 
+/* The same for what makes *out of context: HOP_E_NOMEM and nothing written, `least` times or more, and then success. */
+static void runs_out(hop_status (*run)(const void *context, void **out, hop_error *error), const void *context,
+                     void **out, size_t least)
+{
+    hop_status status = HOP_E_NOMEM;
+    *out = NULL;
+    hop_alloc_set_gate(grant_some);
+    for (granted = 0; status != HOP_OK; granted += status != HOP_OK) {
+        ck_assert_uint_lt(granted, 100);
+        asked = 0;
+        hop_error error = HOP_ERROR_NONE;
+        status = run(context, out, &error);
+        ck_assert(status == HOP_OK || (status == HOP_E_NOMEM && !*out && error.text[0]));
+    }
+    ck_assert_uint_ge(granted, least);
+    open_gate();
+}
+
+static hop_status make_separation(const void *context, void **out, hop_error *error)
+{
+    hop_separation *separation = NULL;
+    hop_status status = hop_separation_new(context, 0, NULL, NULL, &separation, error);
+    *out = separation;
+    return status;
+}
+
+static const float few_rows[] = {0.1f, 0.2f, 0.3f, 0.4f};
+
+static hop_status make_ahop(const void *context, void **out, hop_error *error)
+{
+    hop_ahop *ahop = NULL;
+    hop_status status = hop_ahop_new(2, 2, context, 2, context, 1, 0.1, &ahop, error);
+    *out = ahop;
+    return status;
+}
+
+static hop_status ask_ahop(const void *context, void **out, hop_error *error)
+{
+    double z[4];
+    hop_ahop_answer answer = {.z = z};
+    *out = NULL;
+    return hop_ahop_retrieve(context, 2, few_rows, &answer, error);
+}
+
+START_TEST(studies_that_run_out_of_memory_leave_nothing)
+{
+    test_engine engine;
+    void *separation, *ahop, *nothing;
+    test_start_normal(&engine, 300, 4, 1, 0, 0, 1);
+    runs_out(make_separation, engine.model, &separation, 4);
+    runs_out(make_ahop, few_rows, &ahop, 6);
+    runs_out(ask_ahop, ahop, &nothing, 2);
+    hop_separation_free(separation);
+    hop_ahop_free(ahop);
+    test_engine_fini(&engine);
+}
+END_TEST
+
 START_TEST(retrieval_allocates_nothing)
 {
-    enum { M = 300, d = 5, L = 20 };
+    enum { M = 300, d = 5, L = 20, REGIME_BYTES = 1 << 20 };
     static const hop_mode modes[] = {HOP_AUTO, HOP_DENSE, HOP_ALMOST_LINEAR};
     test_engine engine;
     float x[L * d];
     test_start_normal(&engine, M, d, 0.5, 0, 4, L);
     test_fill_normal(x, L * d, 1, 0, 62);
+    void *regime_block = hop_aligned_alloc(REGIME_BYTES);
     granted = asked = 0;
     hop_alloc_set_gate(grant_some);
     for (size_t i = 0; i < 3; i++)
@@ -104,8 +165,13 @@ START_TEST(retrieval_allocates_nothing)
     hop_request request = test_best_effort(0.3, HOP_AUTO, 1e-3);
     ck_assert(hop_plan_queries(engine.model, &request, L, x, engine.workspace, engine.workspace_bytes, plans, NULL) ==
               HOP_OK);
+    hop_regime regime;
+    const hop_theory_request asked_of = {.beta = 0.3, .max_error = 1e-3};
+    ck_assert_uint_le(hop_theory_workspace_bytes(engine.model), REGIME_BYTES);
+    ck_assert(hop_regime_of(engine.model, &asked_of, regime_block, REGIME_BYTES, &regime, NULL) == HOP_OK);
     ck_assert_uint_eq(asked, 0);
     open_gate();
+    hop_aligned_free(regime_block);
     test_engine_fini(&engine);
 }
 END_TEST
@@ -180,6 +246,14 @@ START_TEST(a_build_holds_what_it_says)
         ck_assert_uint_ge(said + 4096, granted_bytes);
         ck_assert_uint_le(said, granted_bytes + granted_bytes / 2 + 16384);
         hop_features_free(features);
+
+        hop_separation *separation;
+        granted_bytes = 0;
+        hop_alloc_set_gate(count_bytes);
+        ck_assert(hop_separation_new(engine.model, 1, NULL, NULL, &separation, NULL) == HOP_OK);
+        hop_alloc_set_gate(NULL);
+        ck_assert_uint_eq(hop_separation_build_bytes(engine.model, 1), granted_bytes);
+        hop_separation_free(separation);
         test_engine_fini(&engine);
     }
 }
@@ -191,6 +265,7 @@ static Suite *make(void)
     TCase *tcase = tcase_create("memory");
     tcase_add_checked_fixture(tcase, NULL, open_gate);
     tcase_add_test(tcase, a_build_that_runs_out_of_memory_leaves_nothing);
+    tcase_add_test(tcase, studies_that_run_out_of_memory_leave_nothing);
     tcase_add_test(tcase, retrieval_allocates_nothing);
     tcase_add_test(tcase, blocks_are_aligned_and_sizes_checked);
     tcase_add_test(tcase, a_small_workspace_is_noticed);

@@ -8,7 +8,6 @@
 #include "support/rng.h"
 
 #include "core/ahop.h"
-#include "core/alloc.h"
 #include "core/capacity.h"
 #include "core/separation.h"
 #include "core/theory.h"
@@ -437,35 +436,6 @@ START_TEST(a_separation_can_be_cancelled)
 }
 END_TEST
 
-static size_t asked, granted;
-
-static bool grant_some(size_t bytes)
-{
-    (void)bytes;
-    return asked++ < granted;
-}
-
-START_TEST(memory_that_runs_out_leaves_nothing)
-{
-    test_engine engine;
-    test_start_normal(&engine, 300, 4, 1, 0, 0, 1);
-    hop_separation *separation = NULL;
-    hop_status status = HOP_E_NOMEM;
-    hop_alloc_set_gate(grant_some);
-    for (granted = 0; status != HOP_OK; granted++) {
-        ck_assert_uint_lt(granted, 20);
-        asked = 0;
-        hop_error error = HOP_ERROR_NONE;
-        status = hop_separation_new(engine.model, 0, NULL, NULL, &separation, &error);
-        ck_assert(status == HOP_OK || (status == HOP_E_NOMEM && !separation && error.text[0]));
-    }
-    hop_alloc_set_gate(NULL);
-    ck_assert_uint_ge(granted, 4);
-    hop_separation_free(separation);
-    test_engine_fini(&engine);
-}
-END_TEST
-
 /* ---- regime ------------------------------------------------------------------------------------------ */
 
 static void regime_case(hop_similarity similarity, size_t p, double offset, unsigned degree, double beta,
@@ -557,7 +527,6 @@ static Suite *make(void)
     tcase_add_test(separation, separation_is_that_of_all_pairs);
     tcase_add_test(separation, a_sample_is_of_rows_against_all);
     tcase_add_test(separation, a_separation_can_be_cancelled);
-    tcase_add_test(separation, memory_that_runs_out_leaves_nothing);
     suite_add_tcase(suite, separation);
     TCase *regime = tcase_create("regime");
     tcase_add_test(regime, verdicts);
