@@ -163,7 +163,7 @@ class Operations(tap.Case):
 
     def test_other_ids_are_not_there(self):
         with Daemon() as daemon:
-            for one in ("1", "0", "-1", "01", "x", "1.0", "18446744073709551616", "%00", "1" * 200):
+            for one in ("1", "0", "-1", "01", "x", "1.0", "18446744073709551616", "1" * 200):
                 answer = daemon.get("/v1/admin/operations/" + one)
                 self.assertEqual((answer.status, answer.json()["code"]), (404, "no_such_operation"), answer)
 
