@@ -1,19 +1,16 @@
 /*
- * test_theory.c - theory.h against values worked out by hand, and against plain sums over all pairs. The working stands
- * beside each case; docs/MATH.md, "The theory report", has the formulas.
+ * test_theory.c - theory.h against values worked out by hand, and its theorems against retrieval. The working stands
+ * beside each case; docs/MATH.md, "The theory report", has the formulas. Pairs: test_separation.c.
  */
 #include "support/cases.h"
 #include "support/check_main.h"
-#include "support/executors.h"
 #include "support/rng.h"
 
 #include "core/ahop.h"
 #include "core/capacity.h"
-#include "core/separation.h"
 #include "core/theory.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void near(double got, double expected, double relative)
@@ -302,137 +299,78 @@ START_TEST(bad_requests)
 }
 END_TEST
 
-/* ---- separation against plain sums ------------------------------------------------------------------- */
+/* ---- what the theorems say, held against retrieval --------------------------------------------------- */
 
-typedef struct plain {
-    long double nearest;
-    double *Delta;
-} plain;
-
-static int ascending(const void *a, const void *b)
+static double inner(size_t n, const float *a, const float *b)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    double sum = 0;
+    for (size_t l = 0; l < n; l++)
+        sum += (double)a[l] * (double)b[l];
+    return sum;
 }
 
-/* Rows first, first + step, ... in long double. */
-static plain plain_separation(const float *rows, size_t M, size_t d)
+/* Queries on the spheres' surfaces; the first of each `per` rows is the memory itself. */
+static void query_spheres(size_t M, size_t d, size_t per, double R, float *x)
 {
-    plain out = {.nearest = INFINITY, .Delta = malloc(M * sizeof(double))};
-    for (size_t a = 0; a < M; a++) {
-        long double Delta = INFINITY;
-        for (size_t b = 0; b < M; b++) {
-            long double square = 0, inner = 0;
-            for (size_t l = 0; l < d && b != a; l++) {
-                const long double x = rows[a * d + l], y = rows[b * d + l];
-                square += (x - y) * (x - y);
-                inner += x * (x - y);
-            }
-            if (b != a && sqrtl(square) < out.nearest)
-                out.nearest = sqrtl(square);
-            if (b != a && inner < Delta)
-                Delta = inner;
-        }
-        out.Delta[a] = (double)Delta;
-    }
-    qsort(out.Delta, M, sizeof *out.Delta, ascending);
-    return out;
-}
-
-static void separation_case(size_t M, size_t d, double scale, double offset, uint64_t stream)
-{
-    test_engine engine;
-    test_fill_normal(test_data.memories, M * d, scale, offset, stream);
-    if (stream % 3 == 1 && M > 3) /* a near duplicate: the last bits of one coordinate */
+    test_fill_normal(x, M * per * d, 1, 0, 71);
+    for (size_t q = 0; q < M * per; q++) {
+        const double r = q % per ? R * (1 - 1e-6) / sqrt(inner(d, x + q * d, x + q * d)) : 0;
         for (size_t l = 0; l < d; l++)
-            test_data.memories[(M - 2) * d + l] =
-                l ? test_data.memories[d + l] : nextafterf(test_data.memories[d], INFINITY);
-    if (stream % 3 == 2 && M > 200) /* many */
-        memcpy(test_data.memories + 100 * d, test_data.memories, 70 * d * sizeof(float));
-    test_start(&engine, M, d, 0, 0, 1);
-    const plain truth = plain_separation(test_data.memories, M, d);
-    hop_separation *got = NULL, *threaded = NULL;
-    ck_assert(hop_separation_new(engine.model, 1, NULL, NULL, &got, &engine.error) == HOP_OK);
-    ck_assert_uint_eq(got->n, M);
-    near(got->nearest, (double)truth.nearest, 1e-13);
-    double size = hop_model_norms(engine.model).max_l2;
-    for (size_t a = 0; a < M; a++)
-        ck_assert_msg(fabs(got->Delta[a] - truth.Delta[a]) <= 1e-13 * size * size, "M %zu d %zu: %.17g, not %.17g", M,
-                      d, got->Delta[a], truth.Delta[a]);
-    hop_progress progress = {0};
-    const hop_executor backwards = {.run = test_run_backwards, .width = 3};
-    const hop_executor *executors[] = {&test_on_threads, &backwards};
-    for (size_t i = 0; i < 2; i++) {
-        ck_assert(hop_separation_new(engine.model, 1, executors[i], &progress, &threaded, &engine.error) == HOP_OK);
-        ck_assert_uint_eq(atomic_load(&progress.permille), 1000);
-        ck_assert(threaded->nearest <= got->nearest && threaded->nearest >= got->nearest);
-        ck_assert_mem_eq(threaded->Delta, got->Delta, M * sizeof *got->Delta);
-        hop_separation_free(threaded);
+            x[q * d + l] = (float)((double)test_data.memories[q / per * d + l] + r * (double)x[q * d + l]);
     }
-    hop_separation_free(got);
-    free(truth.Delta);
-    test_engine_fini(&engine);
 }
 
-START_TEST(separation_is_that_of_all_pairs)
+/*
+ * Theorem 3.2 at the memories and in their spheres, Lemma B.1 for those that are well separated: the exact retrieval of
+ * x in S_mu is within R_sep - delta of xi_mu, so that an answer within max_error is in S_mu.
+ */
+static void spheres_case(double scale, double beta, double max_error, uint64_t stream, size_t *separated)
 {
-    uint64_t stream = 300;
-    const size_t sizes[][2] = {{2, 1}, {3, 2}, {63, 3}, {64, 5}, {65, 17}, {129, 8}, {300, 2}, {300, 40}, {130, 200}};
-    const double scales[][2] = {{1, 0}, {1, 1000}, {1e-20, 0}, {1e15, 1e15}};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        for (size_t j = 0; j < sizeof scales / sizeof *scales; j++)
-            separation_case(sizes[i][0], sizes[i][1], scales[j][0], scales[j][1], stream++);
-}
-END_TEST
-
-/* A sample: as many rows as the limit allows, one of each slice, each against all; the same for the same seed. */
-START_TEST(a_sample_is_of_rows_against_all)
-{
-    enum { M = 1000, d = 3 };
+    enum { M = 24, d = 5, PER = 6, L = M * PER };
+    static float x[L * d];
     test_engine engine;
-    test_start_normal(&engine, M, d, 1, 0, 0, 1);
-    hop_separation *all = NULL, *part = NULL, *same = NULL, *other = NULL;
-    ck_assert(hop_separation_new(engine.model, 5, NULL, NULL, &all, NULL) == HOP_OK);
-    const double limit = 100.0 * M * d;
-    ck_assert(hop_separation_measure(engine.model, limit, 5, NULL, NULL, &part, NULL) == HOP_OK);
-    ck_assert(hop_separation_measure(engine.model, limit, 5, &test_on_threads, NULL, &same, NULL) == HOP_OK);
-    ck_assert(hop_separation_measure(engine.model, limit, 6, NULL, NULL, &other, NULL) == HOP_OK);
-    ck_assert_uint_eq(part->n, 100);
-    ck_assert_double_ge(part->nearest, all->nearest);
-    ck_assert_mem_eq(part->Delta, same->Delta, 100 * sizeof(double));
-    ck_assert(memcmp(part->Delta, other->Delta, 100 * sizeof(double)) != 0);
-    for (size_t i = 0; i < part->n; i++) /* each is one of all, to the bit or nearly: blocks differ */
-        for (size_t a = 0;; a++) {
-            ck_assert_uint_lt(a, M);
-            if (fabs(all->Delta[a] - part->Delta[i]) <= 1e-14)
-                break;
+    test_fill_normal(test_data.memories, M * d, scale, 0.3, stream);
+    test_fill_normal(test_data.memories, 2 * d, 0.05, 2, stream + 1); /* two close to each other make R_sep small */
+    test_start(&engine, M, d, 0, 0, L);
+    const hop_theory_request request = {.beta = beta, .max_error = max_error};
+    const hop_theory theory = theory_of(&engine, &request);
+    const hop_theory_error *error = &theory.retrieval_error;
+    const double R = theory.separation.R_sep, m = theory.separation.m;
+    query_spheres(M, d, PER, R, x);
+    size_t well = 0;
+    for (size_t q = 0; q < L; q++) {
+        const float *xi = test_data.memories + q / PER * d;
+        double Delta = INFINITY, worst = 0, square = 0;
+        for (size_t nu = 0; nu < M; nu++)
+            if (nu != q / PER)
+                Delta = fmin(Delta, inner(d, xi, xi) - inner(d, xi, test_data.memories + nu * d));
+        ck_assert(test_engine_truth(&engine, beta, x + q * d));
+        for (size_t l = 0; l < d; l++) {
+            const double off = (double)engine.truth->z[l] - (double)xi[l];
+            worst = fmax(worst, fabs(off));
+            square += off * off;
         }
-    hop_separation_free(other);
-    ck_assert(hop_separation_measure(engine.model, 1, 5, NULL, NULL, &other, NULL) == HOP_OK);
-    ck_assert_uint_eq(other->n, 64); /* no fewer */
-    hop_separation_free(all);
-    hop_separation_free(part);
-    hop_separation_free(same);
-    hop_separation_free(other);
+        const double limit = q % PER ? error->in_sphere_max : error->at_memory_max;
+        ck_assert_double_le(worst + max_error, limit * (1 + 1e-12));
+        const double gap = Delta - (q % PER ? 2 * m * R : 0);
+        ck_assert_double_le(worst, 2 * theory.regime.B * (M - 1) * exp(-beta * gap) * (1 + 1e-9) + 1e-15);
+        if (Delta >= theory.separation.threshold)
+            ck_assert_double_le(sqrt(square), (R - theory.separation.delta) * (1 + 1e-9));
+        well += Delta >= theory.separation.threshold && q % PER == 0;
+    }
+    near(theory.separation.well_separated, (double)well / M, 1e-15);
+    *separated += well;
     test_engine_fini(&engine);
 }
-END_TEST
 
-START_TEST(a_separation_can_be_cancelled)
+START_TEST(theorems_hold_for_retrieval)
 {
-    test_engine engine;
-    test_start_normal(&engine, 500, 4, 1, 0, 0, 1);
-    hop_progress progress = {0};
-    hop_separation *separation = NULL;
-    hop_error error = HOP_ERROR_NONE;
-    atomic_store(&progress.cancel, true);
-    ck_assert(hop_separation_new(engine.model, 0, NULL, &progress, &separation, &error) == HOP_E_CANCELLED);
-    ck_assert(separation == NULL && error.text[0]);
-    hop_separation_free(NULL);
-    ck_assert_uint_ge(hop_separation_build_bytes(engine.model, 4), hop_separation_bytes(engine.model));
-    ck_assert_double_gt(hop_separation_seconds(engine.model, 1), 0);
-    ck_assert_double_ge(hop_separation_seconds(engine.model, 1), hop_separation_seconds(engine.model, 4));
-    test_engine_fini(&engine);
+    size_t separated = 0;
+    for (uint64_t i = 0; i < 20; i++)
+        for (double beta = 0.01; beta < 1000; beta *= 3)
+            spheres_case(0.5 + 0.2 * (double)i, beta, i % 3 ? 1e-3 : 0, 700 + 2 * i, &separated);
+    hop_check_note("%zu memories were well separated", separated);
+    ck_assert_uint_gt(separated, 100);
 }
 END_TEST
 
@@ -523,11 +461,9 @@ static Suite *make(void)
     tcase_add_test(sets, degenerate_sets);
     tcase_add_test(sets, bad_requests);
     suite_add_tcase(suite, sets);
-    TCase *separation = tcase_create("separation");
-    tcase_add_test(separation, separation_is_that_of_all_pairs);
-    tcase_add_test(separation, a_sample_is_of_rows_against_all);
-    tcase_add_test(separation, a_separation_can_be_cancelled);
-    suite_add_tcase(suite, separation);
+    TCase *theorems = tcase_create("theorems");
+    tcase_add_test(theorems, theorems_hold_for_retrieval);
+    suite_add_tcase(suite, theorems);
     TCase *regime = tcase_create("regime");
     tcase_add_test(regime, verdicts);
     suite_add_tcase(suite, regime);
