@@ -7,6 +7,7 @@ A Client keeps one connection and belongs to one thread at a time.
 import base64
 import http.client
 import json
+import time
 import urllib.parse
 
 __all__ = ["Client", "Problem"]
@@ -71,8 +72,16 @@ class Client:
     def delete(self, name):
         self._call("DELETE", "/v1/admin/sets/" + urllib.parse.quote(name, safe=""))
 
-    def retrieve(self, name, queries, **options):
-        """Retrieve for L rows of d numbers; options are beta, max_error, mode, steps, on_unmet, top, `returns` and so on."""
+    def retrieve(self, name, queries, mode=None, model=None, **options):
+        """Retrieve for L rows of d numbers.
+
+        mode is auto, dense, almost_linear, or a structured model, whose parameters are in model: {"k": 8} for top_k.
+        options are beta, max_error, steps, on_unmet, top, `returns` and so on.
+        """
+        if mode is not None:
+            options["mode"] = mode
+        if model is not None:
+            options["model"] = model
         return self._ask(name, "retrieve", queries, options)
 
     def energy(self, name, queries, **options):
@@ -81,6 +90,28 @@ class Client:
     def plan(self, name, queries, **options):
         """What mode auto would do with these queries, and why."""
         return self._ask(name, "plan", queries, options)
+
+    def theory(self, name, patience=600.0, **parameters):
+        """What the papers say about the set; parameters are beta, max_error, L, B and p.
+
+        Asks again while the daemon measures, and raises TimeoutError after so many seconds of it.
+        """
+        path = self._path(name) + "/theory"
+        if parameters:
+            path += "?" + urllib.parse.urlencode(parameters)
+        give_up, pause = time.monotonic() + patience, 0.05
+        while True:
+            status, document = self._exchange("GET", path)
+            if status != 202:
+                return document
+            if time.monotonic() + pause > give_up:
+                raise TimeoutError("operation %(id)d is %(state)s at %(percent)d percent" % document)
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+    def operation(self, number):
+        """How far an operation in the background is."""
+        return self._call("GET", "/v1/admin/operations/%d" % number)
 
     @staticmethod
     def _path(name):
@@ -102,6 +133,9 @@ class Client:
         return self._call("POST", self._path(name) + "/" + verb, document)
 
     def _call(self, method, path, body=None, content_type="application/json"):
+        return self._exchange(method, path, body, content_type)[1]
+
+    def _exchange(self, method, path, body=None, content_type="application/json"):
         if isinstance(body, dict):
             body = json.dumps(body, allow_nan=False).encode("ascii")
         headers = {"Accept": "application/json"}
@@ -120,4 +154,4 @@ class Client:
             document = {"error": data[:200].decode("latin-1")}
         if response.status >= 400:
             raise Problem(response.status, document or {})
-        return document
+        return response.status, document

@@ -76,6 +76,27 @@ class PythonClient(tap.Case):
         self.assertAlmostEqual(energy["log_sum_exp"][0], math.log(2), delta=energy["log_sum_exp_bound"][0] + 1e-12)
         self.assertEqual(len(self.client.plan("plan", [[0, 0]])["plan"]), 1)
 
+    def test_structured_models(self):
+        self.client.put("modes", [[1, 0], [0, 1], [-1, 0]], beta=2)
+        answer = self.client.retrieve("modes", [[0.9, 0.2]], mode="top_k", model={"k": 1})
+        self.assertEqual((answer["mode"], answer["model"], answer["retrieved"]), ("top_k", {"k": 1}, [[1, 0]]))
+        answer = self.client.retrieve("modes", [[0.9, 0.2]], mode="random_features", model={"seed": 3}, beta=1)
+        self.assertEqual(answer["model"]["seed"], 3)
+        self.assertEqual(len(answer["standard_error"]), 1)
+        with self.assertRaises(Problem) as raised:
+            self.client.retrieve("modes", [[0.9, 0.2]], mode="top_k", model={"seed": 1})
+        self.assertEqual(raised.exception.status, 400)
+
+    def test_theory_is_waited_for(self):
+        with harness.Daemon("--theory-seconds", "0") as daemon:
+            with Client("http://127.0.0.1:%d" % daemon.port) as client:
+                client.put("far", [[3, 4], [0, 0]], beta=1)
+                report = client.theory("far", L=9)
+                self.assertEqual((report["L"], report["separation"]["R_sep"]), (9, 2.5))
+                self.assertEqual(client.operation(1)["state"], "succeeded")
+        self.client.put("near", [[3, 4], [0, 0]], beta=1)
+        self.assertEqual(self.client.theory("near")["separation"]["m"], 5)
+
     def test_a_refusal_is_a_problem(self):
         self.client.put("refuse", [[1, 0], [0, 1]])
         with self.assertRaises(Problem) as raised:
