@@ -148,6 +148,65 @@ START_TEST(bounds_are_rounded_up_but_not_over_max_error)
 }
 END_TEST
 
+START_TEST(structured_modes_say_what_they_are)
+{
+    static const struct {
+        hop_mode mode;
+        const char *words;
+    } cases[] = {
+        {HOP_TOP_K,
+         "\"bound_against\":\"dense\",\"mode\":\"top_k\",\"model\":{\"k\":32},\"degree\":[null,null,null,null]"},
+        {HOP_RANDOM_MASK,
+         "\"bound_against\":null,\"mode\":\"random_mask\",\"model\":{\"keep\":0.1,\"seed\":18446744073709551615}"},
+        {HOP_WINDOW, "\"mode\":\"window\",\"model\":{\"width\":2},\"degree\":[null,null,null,null]"},
+        {HOP_LINEAR,
+         "\"mode\":\"linear\",\"model\":{},\"degree\":[null,null,null,null],\"dense_rows\":[],\"fallback\":null"},
+        {HOP_RANDOM_FEATURES,
+         "\"model\":{\"features\":6,\"seed\":18446744073709551615},\"degree\":[null,null,null,null],"
+         "\"standard_error\":[0.25,0.5,0,1],"},
+        {HOP_SPARSEMAX, "\"bound_against\":\"model\",\"mode\":\"sparsemax\",\"model\":{}"},
+        {HOP_ENTMAX, "\"bound_against\":\"model\",\"mode\":\"entmax\",\"model\":{\"alpha\":1.5}"},
+    };
+    answers a;
+    open_answers(&a, false);
+    double standard_error[L] = {0.25, 0.5, 0, 1};
+    size_t top_count[L] = {2, 0, 1, 3};
+    a.answer.standard_error = standard_error;
+    a.answer.top_count = top_count;
+    a.query.request.max_error = (double)INFINITY;
+    a.query.request.top = M;
+    hop_parameters_default(&a.query.request.parameters);
+    a.query.request.parameters.seed = UINT64_MAX;
+    a.query.request.parameters.width = 2;
+    a.query.request.parameters.features = 6;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char largest[SRV_BOUND_TEXT_BYTES];
+        bool bound = hop_mode_against(cases[i].mode) != HOP_AGAINST_NOTHING;
+        bool sums = cases[i].mode == HOP_LINEAR || cases[i].mode == HOP_RANDOM_FEATURES;
+        a.query.request.mode = cases[i].mode;
+        for (size_t l = 0; l < L; l++)
+            a.error_bound[l] = bound ? 0.125 : (double)INFINITY;
+        assert_says(&a, cases[i].words);
+        assert_says(&a, bound ? "\"error_bound\":[0.125,0.125,0.125,0.125]" : "\"error_bound\":[null,null,null,null]");
+        ck_assert_int_eq(srv_answer_bound_max(&a.query, &a.answer, largest), bound);
+        ck_assert(!strstr(write_json(&a), "\"sums\"") == !sums);
+    }
+    /* Fewer memories have a weight than were asked for. */
+    a.query.request.mode = HOP_SPARSEMAX;
+    a.query.request.want = HOP_WANT_TOP;
+    for (size_t i = 0; i < L * M; i++)
+        a.top_id[i] = i % M;
+    assert_says(&a, "\"top\":[[{\"id\":0,\"label\":null,\"weight\":0},{\"id\":1,\"label\":null,\"weight\":0}],[],[{");
+    /* What is estimated is enough. */
+    a.query.request.mode = HOP_RANDOM_FEATURES;
+    a.query.sums_ms = 12345.678;
+    size_t estimate = srv_answer_json_bytes(&a.query);
+    ck_assert_uint_le(strlen(write_json(&a)), estimate);
+    assert_says(&a, "\"sums\":12345.678}");
+    close_answers(&a);
+}
+END_TEST
+
 START_TEST(asked_for_arrays_are_there_and_others_are_not)
 {
     answers a;
@@ -322,6 +381,7 @@ static Suite *make(void)
     Suite *suite = suite_create("answer");
     TCase *text = tcase_create("text");
     tcase_add_test(text, modes_and_fallbacks_follow_the_rows);
+    tcase_add_test(text, structured_modes_say_what_they_are);
     tcase_add_test(text, bounds_are_rounded_up_but_not_over_max_error);
     tcase_add_test(text, asked_for_arrays_are_there_and_others_are_not);
     tcase_add_test(text, size_estimates_are_upper_bounds);

@@ -140,6 +140,12 @@ static const struct {
     {SRV_POST, "/livez", SRV_METHOD, "GET, HEAD"},
     {SRV_GET, "/v1/sets/a/retrieve", SRV_METHOD, "POST"},
     {SRV_GET, "/v1/admin/sets/a", SRV_METHOD, "PUT, DELETE"},
+    {SRV_GET, "/v1/sets/a/theory?beta=1&L=2&B=3&p=0.5&max_error=0", SRV_OK, ""},
+    {SRV_GET, "/v1/sets/-a/theory", SRV_BAD_NAME, "the name of a set"},
+    {SRV_POST, "/v1/sets/a/theory", SRV_METHOD, "GET, HEAD"},
+    {SRV_GET, "/v1/admin/operations/1", SRV_OK, ""},
+    {SRV_GET, "/v1/admin/operations/-1", SRV_OK, ""}, /* no name of a set: what it is, the handler says */
+    {SRV_DELETE, "/v1/admin/operations/1", SRV_METHOD, "GET, HEAD"},
     {SRV_OTHER_METHOD, "/v1/sets", SRV_METHOD, "GET, HEAD"},
     {SRV_POST, "/nowhere", SRV_NO_PATH, ""},
     {SRV_GET, "/v1/sets/", SRV_BAD_NAME, ""},

@@ -5,6 +5,7 @@
  * The linker sends this program's calls of the allocator here (--wrap), those of the core it links included.
  */
 #include "fixture.h"
+#include "store/phi_cache.h"
 #include "support/check_main.h"
 
 #include <stdatomic.h>
@@ -154,12 +155,84 @@ START_TEST(builds_without_memory_leave_a_dense_set)
 }
 END_TEST
 
+START_TEST(each_allocation_of_sums_may_fail)
+{
+    is_test = true;
+    store_fixture fixture;
+    store_phi_cache *cache = NULL;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    ck_assert_int_eq(store_phi_cache_new(BUDGET_BYTES, &cache, NULL), HOP_OK);
+    store_set *set = fixture_set(&fixture, M, D, 0, NULL);
+    size_t before = store_budget_reserved(&fixture.budget);
+    hop_request request = {.beta = 1, .mode = HOP_RANDOM_FEATURES, .steps = 1};
+    hop_parameters_default(&request.parameters);
+    request.parameters.features = 8;
+    long failures = 0;
+    for (long k = 0;; k++) {
+        store_phi *phi = NULL;
+        countdown = k;
+        hop_status status = store_phi_cache_get(cache, set, &request, NULL, NULL, NULL, &phi, NULL);
+        bool all_granted = countdown >= 0;
+        countdown = -1;
+        if (all_granted) {
+            ck_assert_int_eq(status, HOP_OK);
+            store_phi_release(phi);
+            break;
+        }
+        failures++;
+        ck_assert_int_eq(status, HOP_E_NOMEM);
+        ck_assert_ptr_null(phi);
+        ck_assert_uint_eq(store_phi_cache_bytes_of(cache, set), 0);
+        ck_assert_uint_eq(store_budget_reserved(&fixture.budget), before);
+    }
+    ck_assert_int_gt(failures, 2);
+    store_set_release(set);
+    store_phi_cache_free(cache);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(each_allocation_of_a_measurement_may_fail)
+{
+    is_test = true;
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    store_set *set = fixture_set(&fixture, M, D, 0, NULL);
+    size_t before = store_budget_reserved(&fixture.budget);
+    long failures = 0;
+    for (long k = 0;; k++) {
+        countdown = k;
+        hop_status status = store_study_here(set, NULL, NULL);
+        bool all_granted = countdown >= 0;
+        countdown = -1;
+        if (all_granted) {
+            ck_assert_int_eq(status, HOP_OK);
+            break;
+        }
+        failures++;
+        ck_assert_int_eq(status, HOP_E_NOMEM);
+        ck_assert_ptr_null(store_set_separation(set));
+        ck_assert_uint_eq(store_budget_reserved(&fixture.budget), before);
+    }
+    ck_assert_int_gt(failures, 1);
+    store_study study;
+    countdown = 0;
+    ck_assert_int_eq(store_studies_submit(store_operations_studies(fixture.operations), set, &study, NULL),
+                     HOP_E_NOMEM);
+    countdown = -1;
+    store_set_release(set);
+    fixture_fini(&fixture);
+}
+END_TEST
+
 static Suite *make(void)
 {
     Suite *suite = suite_create("nomem");
     TCase *nomem = tcase_create("nomem");
     tcase_add_test(nomem, each_allocation_of_an_upload_may_fail);
     tcase_add_test(nomem, builds_without_memory_leave_a_dense_set);
+    tcase_add_test(nomem, each_allocation_of_sums_may_fail);
+    tcase_add_test(nomem, each_allocation_of_a_measurement_may_fail);
     suite_add_tcase(suite, nomem);
     return suite;
 }
