@@ -1,6 +1,7 @@
 """A client for hopfieldd: certified modern-Hopfield retrieval over HTTP. Standard library only.
 
-Every answer is the daemon's JSON as a dict; docs/API.md says what is in it. What the daemon refuses is raised as Problem.
+Every answer is the daemon's JSON as a dict; docs/API.md says what is in it. What the daemon refuses is raised as
+Problem.
 A Client keeps one connection and belongs to one thread at a time.
 """
 

@@ -1,8 +1,9 @@
 /*
  * api_theory.c - what the papers say about a set, and the operations that measure it.
  *
- * A report needs the set's separation, which is measured once a version. Where that is predicted to take long it becomes
- * an operation in the background: the same request then answers 202 with its progress, until it answers the report.
+ * A report needs the set's separation, which is measured once a version. Where that is predicted to take long it
+ * becomes an operation in the background: the same request then answers 202 with its progress, until it answers the
+ * report.
  */
 #include "server/api_sets.h"
 #include "server/config.h"

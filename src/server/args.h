@@ -73,7 +73,8 @@ typedef struct srv_retrieve_args {
  *
  * JSON: `queries` (rows, or one flat row) or `queries_b64` + `shape`; others: the body is the L x d array.
  * Options: beta, mode, max_error, steps, tolerance, return, top, on_unmet ("best_effort" or "error"); parameters of the
- * structured modes (args_model.h). In the query string `return` is a list with commas. An option given both in the body and in the query string is refused.
+ * structured modes (args_model.h). In the query string `return` is a list with commas. An option given
+ * both in the body and in the query string is refused.
  * On success the caller owns *out and ends it with srv_retrieve_args_fini().
  * Cost: about 3 ns a byte of JSON. Any thread.
  */

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Names of both body and query string are in the middle: what is in the body alone, then those, then the query's own. */
+/* In the body parameters of a structured mode stand in `model`, in the query string each by itself. */
 static const char *const retrieve_fields[] = {"queries",   "queries_b64", "shape",    "model", "beta",
                                               "max_error", "mode",        "on_unmet", "steps", "tolerance",
                                               "return",    "top",         NULL};

@@ -1,5 +1,6 @@
 /*
- * phi_cache.h - sums of phi (hop_phi_sums), kept from one query to the next: what linear and random_features answer from.
+ * phi_cache.h - sums of phi (hop_phi_sums), kept from one query to the next: what linear and random_features answer
+ * from.
  *
  * They belong to one version of a set and to a mode, for random_features to beta, seed and number of features too; a
  * client may ask for any number of those. So the cache is bounded, in entries and in bytes, and gives up the least

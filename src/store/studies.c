@@ -57,7 +57,7 @@ const hop_separation *store_set_separation(const store_set *set)
     return atomic_load_explicit(&set->separation, memory_order_acquire);
 }
 
-/* Give the set its separation, of which `charged` bytes of the budget are paid for; drop it where it has one already. */
+/* Give the set its separation, for which `charged` bytes of the budget are paid; drop it where it has one already. */
 static void adopt(store_set *set, hop_separation *separation, size_t charged)
 {
     size_t kept = hop_separation_bytes(set->model);

@@ -29,8 +29,8 @@ typedef struct store_study {
 enum { STORE_STUDIES_KEPT = 64 }; /* operations that are over and can still be asked for */
 
 /*
- * Start the thread. It has no help: a helper of hop_separation_new() stays until the end, and would keep queries waiting
- * for as long. HOP_E_NOMEM, HOP_E_IO (no thread to be had).
+ * Start the thread. It has no help: a helper of hop_separation_new() stays until the end, and would keep queries
+ * waiting for as long. HOP_E_NOMEM, HOP_E_IO (no thread to be had).
  */
 HOP_WARN_UNUSED hop_status store_studies_new(store_studies **out, hop_error *error);
 
@@ -46,8 +46,8 @@ void store_studies_cancel(store_studies *studies, const store_set *set);
 /*
  * store_studies_submit() - queue the set's measurement, or find it where it was queued before.
  *
- * An operation that failed is shown once, in *out; the next call queues a new one. Takes a reference to the set while it
- * waits and runs. Errors: HOP_E_NOMEM, HOP_E_CANCELLED (stopped, or the set is no longer current). Any thread.
+ * An operation that failed is shown once, in *out; the next call queues a new one. Takes a reference to the set while
+ * it waits and runs. Errors: HOP_E_NOMEM, HOP_E_CANCELLED (stopped, or the set is no longer current). Any thread.
  */
 HOP_WARN_UNUSED hop_status store_studies_submit(store_studies *studies, store_set *set, store_study *out,
                                                 hop_error *error);

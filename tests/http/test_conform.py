@@ -226,7 +226,8 @@ class Pages(tap.Case):
                 self.assertEqual(list(printed), list(got), "%s: members" % where)
             if printed.get("state") == "building":  # the maps may be there by the time the answer is written
                 printed, got = [
-                    {k: v for k, v in side.items() if k not in ("state", "bytes", "features", "regime")} for side in (printed, got)
+                    {k: v for k, v in side.items() if k not in ("state", "bytes", "features", "regime")}
+                    for side in (printed, got)
                 ]
             for name in printed:
                 if name in got:  # what a set's parts take is the kernels' business

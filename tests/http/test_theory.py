@@ -37,7 +37,7 @@ class Report(tap.Case):
 
     def test_by_hand(self):
         report = self.report("three")
-        self.assertEqual((report["set"], report["version"], report["M"], report["d"], report["L"]), ("three", 1, 3, 2, 1))
+        self.assertEqual([report[name] for name in ("set", "version", "M", "d", "L")], ["three", 1, 3, 2, 1])
         self.assertEqual((report["beta"], report["max_error"]), (0.5, 0.01))
         regime = report["regime"]
         self.assertEqual((regime["tau"], regime["B"]), (3, 4))
