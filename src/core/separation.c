@@ -1,7 +1,7 @@
 /*
  * separation.c - rows against all memories: the nearest one, and the largest inner product (theory.h).
  *
- * With y = key - c, both come from the same scores s = <xi_mu, y_nu> of the kernels, 64 memories at a time:
+ * With y = key - c, both come from maxima of the scores s = <xi_mu, y_nu>, 64 memories at a time:
  *
  *     Delta_mu = <xi_mu, y_mu> - max_{nu != mu} s             |y_mu - y_nu|^2 / 2 = |y_mu|^2 / 2 + e_nu - s
  *
@@ -60,37 +60,42 @@ static size_t width_of(const hop_model *model, size_t rows, size_t width)
     return width < 1 ? 1 : width < blocks ? width : blocks;
 }
 
-/* One thread's own: a block of rows, a panel of memories, and what they make of each other. */
+/*
+ * One thread's own: a block of rows, a panel of memories, and what they make of each other. Rows and panels have one
+ * coordinate more than the keys, for the differences s - e: 1, and -e_nu.
+ */
 typedef struct worker {
-    size_t *ids;          /* block */
-    double *x, *keys;     /* block x d: xi 2^e; d x HOP_PANEL: u */
-    double *scores;       /* block x HOP_PANEL */
-    double *offset;       /* HOP_PANEL: e_nu */
-    double least_offset;  /* the smallest of them */
-    double *limit, *base; /* block each: what rounding may do, in distance^2/2, less |y_mu|^2/2; <xi_mu, y_mu> */
-    double *top;          /* block: the largest score so far */
-    double nearest;       /* smallest distance^2 so far */
+    size_t *ids;         /* block */
+    double *x, *longer;  /* block x d: xi 2^e; block x (d + 1): the same and 1 */
+    double *keys;        /* (d + 1) x HOP_PANEL: u and -e_nu */
+    double *largest;     /* block: of one panel, the largest s, or s - e */
+    double *top, *base;  /* block each: the largest s so far; <xi_mu, y_mu> */
+    double *slack;       /* block: what rounding may do, in distance^2/2, less |y_mu|^2/2 */
+    double least_offset; /* the smallest e_nu of the panel */
+    double nearest;      /* smallest distance^2 so far */
+    void *scratch;       /* of the kernels */
 } worker;
 
 static size_t lay_out(const hop_model *model, char *block, worker *out)
 {
-    const size_t rows = block_of(model);
+    const size_t rows = block_of(model), d = model->d;
     size_t used = 0;
-    size_t ids = hop_carve(&used, rows, sizeof(size_t)), x = hop_carve(&used, rows * model->d, sizeof(double));
-    size_t keys = hop_carve(&used, HOP_PANEL * model->d, sizeof(double));
-    size_t scores = hop_carve(&used, rows * HOP_PANEL, sizeof(double));
-    size_t offset = hop_carve(&used, HOP_PANEL, sizeof(double));
-    size_t limit = hop_carve(&used, rows, sizeof(double)), base = hop_carve(&used, rows, sizeof(double));
-    size_t top = hop_carve(&used, rows, sizeof(double));
+    size_t ids = hop_carve(&used, rows, sizeof(size_t)), x = hop_carve(&used, rows * d, sizeof(double));
+    size_t longer = hop_carve(&used, rows * (d + 1), sizeof(double));
+    size_t keys = hop_carve(&used, HOP_PANEL * (d + 1), sizeof(double));
+    size_t largest = hop_carve(&used, rows, sizeof(double)), top = hop_carve(&used, rows, sizeof(double));
+    size_t base = hop_carve(&used, rows, sizeof(double)), slack = hop_carve(&used, rows, sizeof(double));
+    size_t scratch = hop_carve(&used, hop_scratch_bytes(HOP_COLUMNS), 1);
     if (out)
         *out = (worker){.ids = (size_t *)(block + ids),
                         .x = (double *)(block + x),
+                        .longer = (double *)(block + longer),
                         .keys = (double *)(block + keys),
-                        .scores = (double *)(block + scores),
+                        .largest = (double *)(block + largest),
                         .top = (double *)(block + top),
-                        .offset = (double *)(block + offset),
-                        .limit = (double *)(block + limit),
-                        .base = (double *)(block + base)};
+                        .base = (double *)(block + base),
+                        .slack = (double *)(block + slack),
+                        .scratch = block + scratch};
     return used;
 }
 
@@ -168,17 +173,18 @@ static void load_row(const pair_job *job, worker *at, size_t place, size_t id)
     double square = 0, norm = 0, inner = 0;
     for (size_t l = 0; l < d; l++) {
         const double xi = (double)row[l], y = xi - key->centre[l];
-        at->x[place * d + l] = xi * key->scale[l];
+        at->x[place * d + l] = at->longer[place * (d + 1) + l] = xi * key->scale[l];
         square += y * y;
         norm += xi * xi;
         inner += xi * y;
     }
     /*
-     * s, e and |y|^2/2 are sums of at most d + 4 roundings a term, whose absolute values are at most |xi| radius,
-     * radius^2/2 + |c| radius and radius^2/2 (Cauchy and Schwarz, for absolute values too).
+     * s, e, their difference and |y|^2/2 are sums of at most 2 d + 8 roundings a term, whose absolute values are at
+     * most |xi| radius, radius^2/2 + |c| radius and radius^2/2 (Cauchy and Schwarz, for absolute values too).
      */
     const double size = (sqrt(norm) + job->centre + job->radius) * job->radius;
-    at->limit[place] = 4 * hop_gamma((double)d + 8, HOP_U64) * size - square / 2;
+    at->longer[place * (d + 1) + d] = 1;
+    at->slack[place] = 2 * hop_gamma(2 * (double)d + 8, HOP_U64) * size - square / 2;
     at->base[place] = inner;
     at->top[place] = -(double)INFINITY;
     at->ids[place] = id;
@@ -188,77 +194,83 @@ static void load_panel(const pair_job *job, worker *at, size_t panel, size_t cou
 {
     const hop_geometry *key = &job->model->key;
     const size_t d = job->model->d;
+    double *offset = at->keys + d * HOP_PANEL;
     hop_pack_keys_f64(job->model, panel, count, at->keys);
-    for (size_t m = 0; m < HOP_PANEL; m++)
-        at->offset[m] = m < count ? 0 : (double)INFINITY; /* padding is near nothing */
+    memset(offset, 0, HOP_PANEL * sizeof *offset);
     for (size_t l = 0; l < d; l++) {
         const double scale = key->scale[l], centre = key->centre[l], *u = at->keys + l * HOP_PANEL;
         for (size_t m = 0; m < HOP_PANEL; m++) {
             const double y = scale * u[m];
-            at->offset[m] += y * (y / 2 + centre);
+            offset[m] -= y * (y / 2 + centre);
         }
     }
     at->least_offset = (double)INFINITY;
-    for (size_t m = 0; m < HOP_PANEL; m++)
-        at->least_offset = hop_min(at->offset[m], at->least_offset);
+    for (size_t m = 0; m < count; m++)
+        at->least_offset = hop_min(-offset[m], at->least_offset);
 }
 
-/* The largest of HOP_PANEL numbers, several at a time: maxima may be taken in any order. */
-static double largest_of(const double *v)
+/* One row and the memories of a panel, pair by pair; itself left out. Returns the largest s. */
+static double measure(const pair_job *job, worker *at, size_t id, size_t panel, size_t count)
 {
-    enum { LANES = 16 };
-    double top[LANES];
-    memcpy(top, v, sizeof top);
-    for (size_t m = LANES; m < HOP_PANEL; m += LANES)
-        for (size_t k = 0; k < LANES; k++)
-            top[k] = v[m + k] > top[k] ? v[m + k] : top[k];
-    for (size_t k = 0; k < 8; k++)
-        top[k] = hop_max(top[k], top[k + 8]);
-    for (size_t k = 0; k < 4; k++)
-        top[k] = hop_max(top[k], top[k + 4]);
-    return hop_max(hop_max(top[0], top[1]), hop_max(top[2], top[3]));
-}
-
-/* Pairs of one row and a panel that may be the nearest so far. */
-static void measure(const pair_job *job, worker *at, size_t id, const double *scores, double limit, size_t panel,
-                    size_t count)
-{
-    const size_t d = job->model->d;
-    const float *row = job->model->keys + id * d;
-    for (size_t m = 0; m < count; m++) {
-        if (!(at->offset[m] - scores[m] < at->nearest / 2 + limit))
-            continue;
-        const float *other = job->model->keys + (panel * HOP_PANEL + m) * d;
-        double square = 0;
-        for (size_t l = 0; l < d; l++) {
-            const double difference = (double)row[l] - (double)other[l];
+    const size_t d = job->model->d, first = panel * HOP_PANEL;
+    const double *centre = job->model->key.centre;
+    const float *row = job->model->keys + id * d, *other = job->model->keys + first * d;
+    double top = -(double)INFINITY;
+    for (size_t m = 0; m < count; m++, other += d) {
+        double square = 0, inner = 0;
+        for (size_t l = 0; l < d && first + m != id; l++) {
+            const double xi = (double)row[l], difference = xi - (double)other[l];
             square += difference * difference;
+            inner += xi * ((double)other[l] - centre[l]);
         }
+        if (first + m == id)
+            continue;
         at->nearest = hop_min(square, at->nearest);
+        top = hop_max(inner, top);
     }
+    return top;
+}
+
+/* Whether a pair of that row with s - e up to `difference` may be nearer than the nearest so far. */
+static bool may_be_near(const worker *at, size_t place, double difference)
+{
+    return at->nearest > 0 && -difference < at->nearest / 2 + at->slack[place];
 }
 
 /*
- * One row's scores against one panel, its own among them set aside. Most panels hold no pair that could be near, which
- * their largest score and their smallest offset show at once.
+ * The largest s, or s - e, of each row in a panel: only where the largest s and the smallest e leave a pair that could
+ * be near is the second needed, and only where that does are pairs looked at.
  */
-static void take_scores(const pair_job *job, worker *at, size_t place, size_t panel, size_t count)
+static void take_panel(const pair_job *job, worker *at, size_t rows, size_t panel, size_t count)
 {
-    const size_t id = at->ids[place];
-    const double limit = at->limit[place];
-    double *scores = at->scores + place * HOP_PANEL, differences[HOP_PANEL];
-    if (id / HOP_PANEL == panel)
-        scores[id % HOP_PANEL] = -(double)INFINITY;
-    for (size_t m = count; m < HOP_PANEL; m++)
-        scores[m] = -(double)INFINITY;
-    const double top = largest_of(scores);
-    at->top[place] = hop_max(top, at->top[place]);
-    if (!(at->least_offset - top < at->nearest / 2 + limit) || at->nearest <= 0)
+    const size_t d = job->model->d;
+    hop_panel_f64 scores = {.d = d,
+                            .L = rows,
+                            .count = count,
+                            .columns = HOP_COLUMNS,
+                            .keys = at->keys,
+                            .x = at->x,
+                            .scratch = at->scratch};
+    bool near = false;
+    for (size_t i = 0; i < rows; i++)
+        at->largest[i] = -(double)INFINITY;
+    job->kernels->max_f64(&scores, at->largest);
+    for (size_t i = 0; i < rows; i++) {
+        const bool own = at->ids[i] / HOP_PANEL == panel;
+        if (own)
+            at->largest[i] = measure(job, at, at->ids[i], panel, count);
+        at->top[i] = hop_max(at->largest[i], at->top[i]);
+        near = near || (!own && may_be_near(at, i, at->largest[i] - at->least_offset));
+        at->largest[i] = -(double)INFINITY;
+    }
+    if (!near)
         return;
-    for (size_t m = 0; m < HOP_PANEL; m++)
-        differences[m] = scores[m] - at->offset[m];
-    if (-largest_of(differences) < at->nearest / 2 + limit)
-        measure(job, at, id, scores, limit, panel, count);
+    scores.d = d + 1;
+    scores.x = at->longer;
+    job->kernels->max_f64(&scores, at->largest);
+    for (size_t i = 0; i < rows; i++)
+        if (at->ids[i] / HOP_PANEL != panel && may_be_near(at, i, at->largest[i]))
+            (void)measure(job, at, at->ids[i], panel, count);
 }
 
 static void run_block(pair_job *job, worker *at, size_t block)
@@ -271,12 +283,7 @@ static void run_block(pair_job *job, worker *at, size_t block)
     for (size_t panel = 0; panel < panels; panel++) {
         const size_t rest = model->M - panel * HOP_PANEL, count = rest < HOP_PANEL ? rest : HOP_PANEL;
         load_panel(job, at, panel, count);
-        job->kernels->scores_f64(
-            &(hop_panel_f64){
-                .d = model->d, .L = rows, .count = count, .columns = HOP_COLUMNS, .keys = at->keys, .x = at->x},
-            at->scores);
-        for (size_t i = 0; i < rows; i++)
-            take_scores(job, at, i, panel, count);
+        take_panel(job, at, rows, panel, count);
         if (panel % check == check - 1 && cancelled(job))
             return;
         if (panel % check == check - 1 || panel + 1 == panels)
@@ -388,8 +395,8 @@ double hop_separation_seconds(const hop_model *model, size_t width)
     hop_costs_get(&costs);
     const size_t rows = rows_of(model, HOP_SEPARATION_EXACT);
     const double M = (double)model->M, d = (double)model->d, pairs = (double)rows * M;
-    /* What a pair takes beside its products is half as much again as its exp in a dense pass, measured. */
-    const double pair = d * costs.seconds[HOP_COST_F64_MADD] + 1.5 * costs.seconds[HOP_COST_F64_PAIR];
+    /* By what it measures as: between one and two maxima a pair. */
+    const double pair = 1.4 * d * costs.seconds[HOP_COST_F64_MADD] + 0.7 * costs.seconds[HOP_COST_F64_PAIR];
     const double passes = (double)blocks_of(model, rows) * M * d * costs.seconds[HOP_COST_F64_PASS_NUMBER];
     return (pairs * pair + passes) / (double)width_of(model, rows, width);
 }
