@@ -246,12 +246,15 @@ hop_status hop_phi_answer(hop_frame *frame, size_t first, size_t n, const hop_an
     return HOP_OK;
 }
 
-hop_work hop_phi_row_work(const hop_model *model, hop_mode mode, const hop_parameters *parameters)
+hop_work hop_phi_row_work(const hop_model *model, const hop_request *request, size_t rows)
 {
-    double m = (double)hop_phi_features(model, mode, parameters), d = (double)model->d, p = (double)model->p;
-    hop_work work = {.count = {[HOP_COST_ROW] = 1, [HOP_COST_NUMBER] = d + p, [HOP_COST_SCORE] = m}};
-    double numbers = m * (p + (mode == HOP_LINEAR ? 0 : d));
-    work.count[HOP_COST_F64_MADD] = numbers;
-    work.count[HOP_COST_F64_PASS_NUMBER] = numbers / ROWS;
+    hop_work work = hop_work_row(model);
+    bool linear = request->mode == HOP_LINEAR;
+    double m = (double)hop_phi_features(model, request->mode, &request->parameters), p = (double)model->p;
+    double numbers = m * (p + (linear ? 0 : (double)model->d)), shared = hop_min(hop_max(1, (double)rows), ROWS);
+    work.count[HOP_COST_SCORE] = m;                                     /* exp */
+    work.count[HOP_COST_F64_MADD] = numbers + (linear ? 0 : 2 * m * p); /* products, and those of a standard error */
+    work.count[HOP_COST_F64_PASS_NUMBER] = numbers / shared;
+    work.count[HOP_COST_STREAM] = hop_max(0, numbers * sizeof(double) - HOP_COST_CACHED_BYTES) / shared;
     return work;
 }

@@ -26,8 +26,8 @@ size_t hop_phi_workspace_bytes(const hop_model *model);
 HOP_WARN_UNUSED hop_status hop_phi_answer(hop_frame *frame, size_t first, size_t n, const hop_answer *answer,
                                           hop_error *error);
 
-/* Counts of a row, and of making the sums. */
-hop_work hop_phi_row_work(const hop_model *model, hop_mode mode, const hop_parameters *parameters);
+/* Counts of one row of a call with so many, and of making the sums. */
+hop_work hop_phi_row_work(const hop_model *model, const hop_request *request, size_t rows);
 hop_work hop_phi_build_work(const hop_model *model, hop_mode mode, const hop_parameters *parameters);
 
 #endif

@@ -106,6 +106,7 @@ hop_work hop_phi_build_work(const hop_model *model, hop_mode mode, const hop_par
     if (mode == HOP_LINEAR) {
         work.count[HOP_COST_SCORE] = M * d; /* exp */
         work.count[HOP_COST_BUILD] = M * d * (p + 1);
+        work.count[HOP_COST_F64_PASS_NUMBER] = M * (d + p);
         return work;
     }
     work.count[HOP_COST_BUILD] = 4 * m * hop_min(m, d) * d; /* w */

@@ -8,6 +8,7 @@
 
 #include "core/dense.h"
 #include "core/entmax.h"
+#include "core/phi.h"
 #include "core/plan.h"
 #include "core/rounding.h"
 #include "core/sieve.h"
@@ -104,20 +105,6 @@ static void add_subset(const hop_model *model, const hop_request *request, size_
     }
 }
 
-/* Sums of phi are made elsewhere: what is left does not depend on M. */
-static void add_phi(const hop_model *model, const hop_request *request, hop_work *work)
-{
-    const double d = (double)model->d, p = (double)model->p, asked = (double)request->parameters.features;
-    const double features = asked > 0 ? asked : hop_max(2 * d, ceil(d * log(d)));
-    if (request->mode == HOP_LINEAR) {
-        work->count[HOP_COST_SCORE] += d;
-        work->count[HOP_COST_F64_PASS_NUMBER] += d * (p + 1);
-    } else {
-        work->count[HOP_COST_SCORE] += features;
-        work->count[HOP_COST_F64_PASS_NUMBER] += features * (d + p + 1);
-    }
-}
-
 hop_work hop_work_structured(const hop_model *model, const hop_request *request, size_t rows, double radius, bool worst)
 {
     hop_work work = hop_work_row(model);
@@ -134,7 +121,7 @@ hop_work hop_work_structured(const hop_model *model, const hop_request *request,
         add_subset(model, request, rows, worst || !(radius <= 650), &work);
         break;
     default:
-        add_phi(model, request, &work);
+        return hop_phi_row_work(model, request, rows);
     }
     if (request->want & HOP_WANT_WEIGHTS)
         work.count[HOP_COST_PASS_PAIR] += 2 * (double)model->M;
