@@ -54,6 +54,8 @@ static double weight_of(const curve *at, double base)
 {
     if (at->alpha >= 2)
         return base;
+    if (at->alpha >= 1.5 && at->alpha <= 1.5)
+        return base * base;
     return exp(log(base) / (at->alpha - 1));
 }
 

@@ -63,17 +63,60 @@ static void swap(hop_entry *a, hop_entry *b)
     *b = kept;
 }
 
-void hop_entries_select(hop_entry *entries, size_t n, size_t most)
+/* The heaviest `most` of a heap's n entries gather at the end, from there downwards. */
+static void pop(hop_entry *entries, size_t n, size_t most)
 {
-    assert(most <= n);
     for (size_t at = n / 2; at-- > 0;)
         sift(entries, n, at);
-    for (size_t left = n; left > n - most; left--) { /* the heaviest gathers at the end, from there downwards */
+    for (size_t left = n; left > n - most; left--) {
         swap(&entries[0], &entries[left - 1]);
         sift(entries, left - 1, 0);
     }
     for (size_t i = 0; i < n / 2; i++)
         swap(&entries[i], &entries[n - 1 - i]);
+}
+
+/* entries[0] becomes the middle one of three. */
+static void choose_pivot(hop_entry *entries, size_t n)
+{
+    hop_entry *a = &entries[0], *b = &entries[n / 2], *c = &entries[n - 1];
+    hop_entry *high = hop_heavier(a, b) ? a : b, *low = high == a ? b : a;
+    swap(a, hop_heavier(c, high) ? high : hop_heavier(low, c) ? low : c);
+}
+
+void hop_entries_part(hop_entry *entries, size_t n, size_t most)
+{
+    enum { FEW = 16, ROUNDS = 64 }; /* a range that does not shrink as it should is sorted */
+    assert(most <= n);
+    if (most == 0)
+        return;
+    int rounds = 0;
+    for (size_t low = 0, high = n;;) { /* the last one of the `most` is in [low, high) */
+        hop_entry *range = entries + low;
+        if (high - low <= FEW || rounds++ == ROUNDS) {
+            pop(range, high - low, most - low);
+            return;
+        }
+        choose_pivot(range, high - low);
+        const hop_entry pivot = range[0];
+        size_t heavier = 0; /* range[1..heavier] are */
+        for (size_t i = 1; i < high - low; i++)
+            if (hop_heavier(&range[i], &pivot))
+                swap(&range[++heavier], &range[i]);
+        swap(&range[0], &range[heavier]);
+        if (low + heavier + 1 == most)
+            return;
+        if (low + heavier + 1 > most)
+            high = low + heavier;
+        else
+            low += heavier + 1;
+    }
+}
+
+void hop_entries_select(hop_entry *entries, size_t n, size_t most)
+{
+    hop_entries_part(entries, n, most);
+    pop(entries, most, most);
 }
 
 size_t hop_scan_best(const hop_scan *scan, const hop_entry *after, size_t most, hop_entry *room, size_t capacity)
@@ -88,7 +131,7 @@ size_t hop_scan_best(const hop_scan *scan, const hop_entry *after, size_t most, 
             if ((!bounded || block[i].score > lightest) && (!after || hop_heavier(after, &block[i])))
                 room[kept++] = block[i];
         if (kept + HOP_SCAN_BLOCK > capacity) {
-            hop_entries_select(room, kept, most);
+            hop_entries_part(room, kept, most);
             kept = most;
             bounded = true;
             lightest = room[most - 1].score;

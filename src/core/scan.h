@@ -41,7 +41,10 @@ enum { HOP_SCAN_BLOCK = 64 };
 /* The next entries of [*cursor, end), at most HOP_SCAN_BLOCK, by id; 0: there are none left. */
 size_t hop_scan_next(const hop_scan *scan, size_t *cursor, size_t end, hop_entry *block);
 
-/* Move the `most` <= n heaviest entries to the front, in order. Cost: O(n + most log n). */
+/* Move the `most` <= n heaviest entries to the front, the lightest of them last of these. Cost: O(n) on average. */
+void hop_entries_part(hop_entry *entries, size_t n, size_t most);
+
+/* Move the `most` <= n heaviest entries to the front, in order. Cost: O(n + most log most). */
 void hop_entries_select(hop_entry *entries, size_t n, size_t most);
 
 /*

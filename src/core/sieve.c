@@ -159,7 +159,7 @@ static void tighten(const hop_sieve *sieve, size_t q, list *l)
     if (rule->most) {
         if (l->n < rule->most)
             return;
-        hop_entries_select(l->entries, l->n, rule->most);
+        hop_entries_part(l->entries, l->n, rule->most);
         drop_below(l, lower(l->entries[rule->most - 1].score, margin_of(sieve, q)));
         return;
     }
@@ -167,13 +167,23 @@ static void tighten(const hop_sieve *sieve, size_t q, list *l)
     drop_below(l, lower((double)l->top + theta * LOG2_E, margin_of(sieve, q) + 1 / (rule->alpha - 1)));
 }
 
+static bool any_above(const float *scores, size_t count, float threshold)
+{
+    int hits = 0;
+    if (count < HOP_PANEL) {
+        for (size_t m = 0; m < count; m++)
+            hits |= scores[m] >= threshold;
+        return hits;
+    }
+    for (size_t m = 0; m < HOP_PANEL; m++) /* a whole panel: as vectors */
+        hits |= scores[m] >= threshold;
+    return hits;
+}
+
 static void sift_panel(const hop_sieve *sieve, size_t q, list *l, const float *scores, size_t first, size_t count)
 {
     const float threshold = l->threshold;
-    unsigned hits = 0;
-    for (size_t m = 0; m < count; m++)
-        hits += scores[m] >= threshold;
-    if (!hits || l->full)
+    if (!any_above(scores, count, threshold) || l->full)
         return;
     float top = l->top;
     for (size_t m = 0; m < count; m++) {
@@ -223,6 +233,11 @@ static void run_segment(void *arg, size_t i)
     }
 }
 
+static void run_later_segment(void *arg, size_t i)
+{
+    run_segment(arg, i + 1);
+}
+
 void hop_sieve_run(hop_sieve *sieve, const hop_model *model, const hop_sieve_rule *rule,
                    const hop_query *const *queries, size_t n, const hop_executor *executor, void *workspace)
 {
@@ -241,11 +256,16 @@ void hop_sieve_run(hop_sieve *sieve, const hop_model *model, const hop_sieve_rul
     for (size_t q = 0; q < n; q++)
         for (size_t l = 0; l < model->d; l++)
             w.x[q * model->d + l] = (float)(queries[q]->xi[l] * LOG2_E);
+    /* The first segment alone: what it finds is where the others' thresholds start, so that they keep far less. */
+    run_segment(sieve, 0);
+    for (size_t q = 0; q < n; q++)
+        if (!w.lists[q].full)
+            tighten(sieve, q, &w.lists[q]);
     if (executor && segments > 1) {
-        executor->run(executor->context, segments, run_segment, sieve);
+        executor->run(executor->context, segments - 1, run_later_segment, sieve);
         return;
     }
-    for (size_t i = 0; i < segments; i++)
+    for (size_t i = 1; i < segments; i++)
         run_segment(sieve, i);
 }
 

@@ -258,6 +258,8 @@ static long double entmax_threshold(size_t M, const long double *z, long double 
     long double low = -1, high = 0; /* the sum is at least 1, and 0 */
     for (int i = 0; i < 300; i++) {
         long double middle = low + (high - low) / 2;
+        if (middle <= low || middle >= high)
+            break;
         if (entmax_sum(M, z, alpha, middle, NULL) >= 1)
             low = middle;
         else
