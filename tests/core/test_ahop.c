@@ -63,6 +63,15 @@ static long double inner(const shape *s, size_t mu, size_t l)
     return s->beta * t;
 }
 
+/* beta sum_i |xi_i x_i| */
+static double absolute(const shape *s, size_t mu, size_t l)
+{
+    double t = 0;
+    for (size_t i = 0; i < s->d; i++)
+        t += fabs((double)test_data.memories[mu * s->d + i] * (double)queries[l * s->d + i]);
+    return s->beta * t;
+}
+
 static double product(const hop_ahop *ahop, size_t mu, size_t l)
 {
     double sum = 0;
@@ -154,11 +163,16 @@ START_TEST(answers_are_within_both_bounds)
             /* (1 - cos a)/sin a = tan(a/2), which does not cancel */
             ck_assert_double_le(fabs(answer.sharp - range * tan(asin(delta) / 2)), 1e-12 * answer.sharp + 1e-300);
             ck_assert_double_le(answer.rounding, 1e-9 * (B_v + 1e-300));
+            const double roundings = 4.0 * ahop->g + 4 + (double)s->M + (double)ahop->r;
             for (size_t l = 0; l < s->L; l++) { /* over memories, not queries */
-                double sum = 0;
-                for (size_t mu = 0; mu < s->M; mu++)
+                double sum = 0, largest = 0;
+                for (size_t mu = 0; mu < s->M; mu++) {
                     sum += product(ahop, mu, l);
+                    largest = fmax(largest, absolute(s, mu, l));
+                }
                 ck_assert_double_le(fabs(D[l] - sum), 1e-10 * sum);
+                /* A single term as large as e^t of absolute values takes all its roundings into account. */
+                ck_assert_double_ge(answer.rounding, 0x1p-53 * roundings * exp(largest) * B_v * (double)s->M / D[l]);
             }
             if (s->M > 1 && answer.sharp > 0)
                 most = fmax(most, off / answer.sharp);

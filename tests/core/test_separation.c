@@ -4,6 +4,7 @@
 #include "support/cases.h"
 #include "support/check_main.h"
 #include "support/executors.h"
+#include "support/rng.h"
 
 #include "core/separation.h"
 
@@ -92,6 +93,36 @@ START_TEST(separation_is_that_of_all_pairs)
 }
 END_TEST
 
+/*
+ * Pairs a few units in the last place apart, each by another number of them: what tells them apart is far below the
+ * rounding of the scores, and still the nearest pair is found.
+ */
+START_TEST(the_nearest_of_near_duplicates)
+{
+    enum { PAIRS = 100, d = 10 };
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        test_engine engine;
+        test_rng rng;
+        test_rng_init(&rng, test_cases_seed, 900 + seed);
+        test_fill_normal(test_data.memories, PAIRS * d, 1, seed % 2 ? 30 : 0, 900 + seed);
+        for (size_t i = 0; i < PAIRS; i++) {
+            float *twin = test_data.memories + (PAIRS + i) * d;
+            memcpy(twin, test_data.memories + i * d, d * sizeof *twin);
+            for (size_t steps = 20 + test_rng_below(&rng, 40); steps > 0; steps--)
+                twin[i % d] = nextafterf(twin[i % d], INFINITY);
+        }
+        test_start(&engine, (size_t)2 * PAIRS, d, 0, 0, 1);
+        const plain truth = plain_separation(test_data.memories, (size_t)2 * PAIRS, d);
+        hop_separation *got = NULL;
+        ck_assert(hop_separation_new(engine.model, 1, NULL, NULL, &got, &engine.error) == HOP_OK);
+        ck_assert_double_le(fabs(got->nearest - (double)truth.nearest), 1e-13 * (double)truth.nearest);
+        hop_separation_free(got);
+        free(truth.Delta);
+        test_engine_fini(&engine);
+    }
+}
+END_TEST
+
 /* A sample: as many rows as the limit allows, one of each slice, each against all; the same for the same seed. */
 START_TEST(a_sample_is_of_rows_against_all)
 {
@@ -156,6 +187,7 @@ static Suite *make(void)
     Suite *suite = suite_create("separation");
     TCase *tcase = tcase_create("pairs");
     tcase_add_test(tcase, separation_is_that_of_all_pairs);
+    tcase_add_test(tcase, the_nearest_of_near_duplicates);
     tcase_add_test(tcase, a_sample_is_of_rows_against_all);
     tcase_add_test(tcase, a_separation_can_be_cancelled);
     suite_add_tcase(suite, tcase);
