@@ -405,7 +405,7 @@ typedef struct hop_answer {
     float *weights;                                                  /* L x M */
     unsigned *steps;                                                 /* L */
     size_t *top_count;      /* L: how many of `top` there are (fewer where fewer memories have a weight); may be NULL */
-    double *standard_error; /* L: of random_features, largest over coordinates; may be NULL */
+    double *standard_error; /* L: of random_features, of the last step, largest over coordinates; may be NULL */
 } hop_answer;
 
 /*
@@ -427,7 +427,9 @@ size_t hop_retrieve_workspace_bytes(const hop_model *model, size_t L);
  * top, support or weights is HOP_E_DOMAIN. Structured modes: HOP_E_DOMAIN for a parameter outside its range and for a
  * return that has no meaning (linear, random_features: all but steps; sparsemax, entmax: log_sum_exp, while their
  * energy is |x|^2/2 - Psi*(beta Xi^T x)/beta), HOP_E_SHAPE for rows that are not among request->total, HOP_E_UNMET for a
- * finite max_error where the mode is measured against nothing and best_effort is off.
+ * finite max_error where the mode is measured against nothing and best_effort is off; linear and random_features are
+ * HOP_E_DOMAIN where request->sums is NULL or does not fit (hop_phi_sums_fits()), and cost about 2 m (d + p) f64
+ * multiply-adds a row, whatever M.
  * Cost: dense 4 d M flops and M exp a row; almost_linear about 4 C(d+g+1, g+1) f64 flops a row, whatever M.
  * Allocates nothing, takes no locks. One thread, but for the request's executor, which runs dense passes: pieces of the
  * memories, as many as the shapes say, whatever its width. A row's bits may depend on the rows it came with (bounds
