@@ -33,8 +33,9 @@ static hop_request structured(hop_mode mode, double beta)
 /* The k largest scores, of equal ones the lower ids. */
 static void keep_top(size_t M, size_t k)
 {
-    memset(kept, 0, sizeof kept);
-    for (size_t i = 0; i < k && i < M; i++) {
+    for (size_t mu = 0; mu < M; mu++)
+        kept[mu] = k >= M;
+    for (size_t i = 0; i < k && k < M; i++) {
         size_t best = M;
         for (size_t mu = 0; mu < M; mu++)
             if (!kept[mu] && (best == M || scores[mu] > scores[best]))
@@ -118,16 +119,16 @@ static void check_top(size_t q, size_t count)
     const size_t M = engine.source.M;
     const uint64_t *id = answer->top_id + q * M;
     const double *weight = answer->top_weight + q * M;
+    static bool seen[M_MOST];
+    memset(seen, 0, sizeof seen);
     ck_assert_uint_eq(answer->top_count[q], count);
     for (size_t i = 0; i < count; i++) {
         ck_assert_uint_lt(id[i], M);
+        ck_assert(!seen[id[i]]);
+        seen[id[i]] = true;
         ck_assert_double_eq_tol(weight[i], (double)engine.truth->weight[id[i]], 1e-9);
         ck_assert_double_eq_tol(weight[i], (double)answer->weights[q * M + id[i]], 1e-6);
-        if (i == 0)
-            continue;
-        ck_assert_msg(weight[i] <= weight[i - 1], "%zu: weight %g after %g", i, weight[i], weight[i - 1]);
-        for (size_t j = 0; j < i; j++)
-            ck_assert_uint_ne(id[j], id[i]);
+        ck_assert_msg(i == 0 || weight[i] <= weight[i - 1], "%zu: weight %g after another", i, weight[i]);
     }
 }
 
