@@ -341,26 +341,40 @@ START_TEST(scores_are_the_panels_own)
     test_rng rng;
     test_rng_init(&rng, seed, 7);
     static double scores[L_MAX * HOP_PANEL];
+    static float scores_f32[L_MAX * HOP_PANEL];
     for (int i = 0; i < tables_n * 80; i++) {
         const hop_kernels *kernels = tables[i / 80];
         extent shape = {
             test_rng_below(&rng, 40), 1 + test_rng_below(&rng, 20), 1 + test_rng_below(&rng, 64), 16, false, false};
         fill(&shape, 10.0, &rng);
         hop_panel_f64 panel = panel_f64(&shape);
+        hop_panel_f32 narrow = panel_f32(&shape);
         double top[L_MAX];
-        for (size_t q = 0; q < shape.L; q++)
+        float top_f32[L_MAX];
+        for (size_t q = 0; q < shape.L; q++) {
             top[q] = -INFINITY;
+            top_f32[q] = -INFINITY;
+        }
         kernels->scores_f64(&panel, scores);
         kernels->max_f64(&panel, top);
+        kernels->scores_f32(&narrow, scores_f32);
+        kernels->max_f32(&narrow, top_f32);
         for (size_t q = 0; q < shape.L; q++) {
             double largest = -INFINITY;
+            float largest_f32 = -INFINITY;
             for (size_t m = 0; m < shape.count; m++) {
-                long double size, t = score(&shape, q, m, true, &size);
+                long double size, t = score(&shape, q, m, false, &size);
+                float got_f32 = scores_f32[q * HOP_PANEL + m];
+                require(fabsl((long double)got_f32 - t) <= (long double)(shape.d + 1) * 0x1.01p-24L * size,
+                        "%s: f32 score off", kernels->isa);
+                largest_f32 = fmaxf(largest_f32, got_f32);
+                t = score(&shape, q, m, true, &size);
                 double got = scores[q * HOP_PANEL + m];
                 require(fabsl((long double)got - t) <= (long double)shape.d * 0x1.01p-53L * size, "%s: score off",
                         kernels->isa);
                 largest = fmax(largest, got);
             }
+            require(largest_f32 == top_f32[q], "%s: max_f32 is not the largest of scores_f32", kernels->isa);
             require(largest == top[q], "%s: max_f64 is not the largest of scores_f64", kernels->isa);
         }
     }
