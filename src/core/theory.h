@@ -65,7 +65,7 @@ size_t hop_theory_workspace_bytes(const hop_model *model);
  * workspace  workspace_bytes >= hop_theory_workspace_bytes(model), 64-byte aligned
  *
  * Errors: HOP_E_DOMAIN (beta, max_error, B, p), HOP_E_LIMIT (workspace). Cost: a certified almost-linear evaluation of
- * each probe: below 1 ms where low degrees meet, some 20 ms where no degree of default maps does. Allocates nothing,
+ * each probe: below 1 ms where low degrees meet, some 10 ms where no degree of default maps does. Allocates nothing,
  * one thread.
  */
 HOP_WARN_UNUSED hop_status hop_regime_of(const hop_model *model, const hop_theory_request *request, void *workspace,
