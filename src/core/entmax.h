@@ -1,5 +1,6 @@
 /*
- * entmax.h - retrieval with p = entmax_alpha(beta Xi^T x), sparsemax where alpha = 2 (docs/MATH.md, "Structured models"):
+ * entmax.h - retrieval with p = entmax_alpha(beta Xi^T x), sparsemax where alpha = 2 (docs/MATH.md, "Structured
+ * models"):
  *
  *     p_mu = [1 + (alpha - 1)(t_mu - t_max - theta)]_+^{1/(alpha - 1)},   theta >= 0 such that sum p = 1
  *

@@ -81,7 +81,7 @@ double hop_mix_answer(hop_mix *mix, size_t parts, const hop_error_terms *terms, 
     hop_error_terms all = *terms;
     for (size_t j = 0; j < values->n; j++)
         mix->numerator[j] *= values->inverse[j];
-    /* A product that underflows is off by 2^-1074, next to a sum of weights of at least 1/2: far below 2^-500 scaled. */
+    /* A product that underflows is off by 2^-1074, next to weights that sum to 1/2 or more: below 2^-500 scaled. */
     all.weight += hop_up(hop_gamma(roundings(mix, parts) + 4, HOP_U64) + 0x1p-500);
     all.quotient += hop_up(hop_gamma(roundings(mix, parts) + 2, HOP_U64));
     return hop_certificate_answer(values, mix->numerator, mix->D, &all, z);

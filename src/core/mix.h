@@ -1,6 +1,6 @@
 /*
- * mix.h - a weighted mean of values, memory by memory, in f64: sums, their rounding, and what else the weights add up to.
- * Which weights is the caller's.
+ * mix.h - a weighted mean of values, memory by memory, in f64: sums, their rounding, and what else the weights add up
+ * to. Which weights is the caller's.
  */
 #ifndef HOP_MIX_H
 #define HOP_MIX_H

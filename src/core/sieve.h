@@ -39,8 +39,8 @@ size_t hop_sieve_round(const hop_model *model);
 size_t hop_sieve_rows(const hop_model *model, const hop_sieve_rule *rule);
 
 /*
- * Sift all memories for n <= hop_sieve_rows() queries, which must pass hop_dense_f32_possible(). The executor (NULL: the
- * caller) runs segments, cut by the shapes alone. Cost: 2 d M flops a query.
+ * Sift all memories for n <= hop_sieve_rows() queries, which must pass hop_dense_f32_possible(). The executor (NULL:
+ * the caller) runs segments, cut by the shapes alone. Cost: 2 d M flops a query.
  */
 void hop_sieve_run(hop_sieve *sieve, const hop_model *model, const hop_sieve_rule *rule,
                    const hop_query *const *queries, size_t n, const hop_executor *executor, void *workspace);

@@ -90,7 +90,7 @@ hop_status hop_structured_check(const hop_request *request, size_t L, hop_error 
 /* ---- one step ---------------------------------------------------------------------------------------- */
 
 /*
- * A workspace: what the sieve or a subset's pass takes, and sums for as many rows as a sieve has, or as a row has parts.
+ * A workspace: what the sieve or a subset's pass takes, and sums for as many rows as a sieve has, or a row has parts.
  */
 enum { BLOCKS = HOP_SIEVE_ROWS };
 _Static_assert((int)HOP_ENTMAX_PARTS <= (int)BLOCKS, "a row's parts have blocks");

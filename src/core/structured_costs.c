@@ -1,6 +1,6 @@
 /*
- * structured_costs.c - what a row of a structured mode is expected to take, and at worst (costs.h): for admission, never
- * for a decision.
+ * structured_costs.c - what a row of a structured mode is expected to take, and at worst (costs.h): for admission,
+ * never for a decision.
  */
 #include "core/costs.h"
 

@@ -2,8 +2,8 @@
  * test_soundness_structured.c - the bounds of structured modes against the 113-bit oracle, on thousands of seeded sets:
  * top_k against dense, sparsemax and entmax against themselves, log-sum-exp and energy of every mode that has them.
  *
- * One libcheck case a kind of set (support/sets.h). HOPFIELDD_TEST_SEED=<seed> HOPFIELDD_TEST_ONLY=<kind>:<index> replays
- * one set.
+ * One libcheck case a kind of set (support/sets.h). HOPFIELDD_TEST_SEED=<seed> HOPFIELDD_TEST_ONLY=<kind>:<index>
+ * replays one set.
  */
 #include "support/check_main.h"
 #include "support/engine.h"
@@ -104,7 +104,7 @@ static bool certified(hop_mode mode)
     return way_words[mode] != NULL;
 }
 
-/* The mode's own softmax or entmax of query q, into engine.truth. top_k's kept memories are those that were answered. */
+/* The mode's own softmax or entmax of query q, into engine.truth. top_k's memories are those that were answered. */
 static void define(set_trial *trial, const hop_request *request, size_t q)
 {
     test_engine *engine = &trial->engine;

@@ -1,7 +1,7 @@
 /*
- * test_structured.c - top_k, random_mask, window, sparsemax and entmax against their definitions, written here once more
- * from the exact scores; what their requests may ask for; and the mistakes of published implementations, each in a
- * test that it would fail. Bounds on thousands of sets are test_soundness_structured.c's.
+ * test_structured.c - top_k, random_mask, window, sparsemax and entmax against their definitions, written here once
+ * more from the exact scores, on random sets. What must happen in particular cases is test_structured_named.c's; bounds
+ * on thousands of sets are test_soundness_structured.c's.
  */
 #include "support/cases.h"
 #include "support/check_main.h"

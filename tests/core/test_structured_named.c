@@ -328,7 +328,7 @@ START_TEST(keep_is_what_is_kept)
 }
 END_TEST
 
-/* Some build sparsemax and run softmax. Scores 0, -0.5, -3: sparsemax is (0.75, 0.25, 0), entmax and softmax are not. */
+/* Some build sparsemax and run softmax. Of 0, -0.5, -3 sparsemax is (0.75, 0.25, 0), entmax and softmax are not. */
 START_TEST(sparsemax_is_not_softmax)
 {
     static const float query[1] = {1};
