@@ -426,8 +426,8 @@ size_t hop_retrieve_workspace_bytes(const hop_model *model, size_t L);
  * off: row, actual = the bound, limit = max_error). almost_linear without maps is HOP_E_UNMET too; almost_linear with
  * top, support or weights is HOP_E_DOMAIN. Structured modes: HOP_E_DOMAIN for a parameter outside its range and for a
  * return that has no meaning (linear, random_features: all but steps; sparsemax, entmax: log_sum_exp, while their
- * energy is |x|^2/2 - Psi*(beta Xi^T x)/beta), HOP_E_SHAPE for rows that are not among request->total, HOP_E_UNMET for a
- * finite max_error where the mode is measured against nothing and best_effort is off; linear and random_features are
+ * energy is |x|^2/2 - Psi*(beta Xi^T x)/beta), HOP_E_SHAPE for rows that are not among request->total, HOP_E_UNMET for
+ * a finite max_error where the mode is measured against nothing and best_effort is off; linear and random_features are
  * HOP_E_DOMAIN where request->sums is NULL or does not fit (hop_phi_sums_fits()), and cost about 2 m (d + p) f64
  * multiply-adds a row, whatever M.
  * Cost: dense 4 d M flops and M exp a row; almost_linear about 4 C(d+g+1, g+1) f64 flops a row, whatever M.
@@ -442,8 +442,8 @@ HOP_WARN_UNUSED hop_status hop_retrieve(const hop_model *model, const hop_reques
 /*
  * hop_energy() - log-sum-exp and energy with bounds, no retrieval. max_error bounds log_sum_exp_bound and
  * energy_bound (both in the energy's unit). Fills degree, fallback and the four energy arrays only.
- * Same errors, workspace and threads as hop_retrieve(); steps, tolerance, top and want are ignored. Structured modes are
- * HOP_E_DOMAIN.
+ * Same errors, workspace and threads as hop_retrieve(); steps, tolerance, top and want are ignored. Structured modes
+ * are HOP_E_DOMAIN.
  */
 HOP_WARN_UNUSED hop_status hop_energy(const hop_model *model, const hop_request *request, size_t L, const float *x,
                                       void *workspace, size_t workspace_bytes, const hop_answer *answer,
