@@ -265,7 +265,10 @@ typedef struct hop_kernels {
     void (*max_f32)(const hop_panel_f32 *panel, float *top);
     void (*max_f64)(const hop_panel_f64 *panel, double *top);
 
-    /* scores[q * HOP_PANEL + m] = t as above, for m < count <= HOP_PANEL; the rest undefined. */
+    /*
+     * scores[q * HOP_PANEL + m] = t for m < count <= HOP_PANEL, the rest undefined: d + 1 roundings at most. They are
+     * those of max_f64, and of max_f32 unless the table has queries_f32().
+     */
     void (*scores_f32)(const hop_panel_f32 *panel, float *scores);
     void (*scores_f64)(const hop_panel_f64 *panel, double *scores);
 
