@@ -20,6 +20,7 @@
 #include "core/checked.h"
 #include "core/costs.h"
 #include "core/kernels.h"
+#include "core/splitmix.h"
 #include "core/pack.h"
 #include "core/rounding.h"
 #include "core/status.h"
@@ -127,15 +128,6 @@ typedef struct pair_job {
     atomic_size_t next, done; /* blocks taken; panels done */
 } pair_job;
 
-/* splitmix64 (Steele, Lea, Flood 2014) of the n-th number of a seed. */
-static uint64_t draw(uint64_t seed, uint64_t n)
-{
-    uint64_t z = seed + (n + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
 /* Where slice i of n begins: i M / n without overflow. */
 static size_t slice(size_t M, size_t n, size_t i)
 {
@@ -148,7 +140,7 @@ static size_t row_id(const hop_separation *out, size_t i)
     if (out->n == out->M)
         return i;
     const size_t first = slice(out->M, out->n, i), count = slice(out->M, out->n, i + 1) - first;
-    return first + (size_t)(draw(out->seed, i) % count);
+    return first + (size_t)(hop_mix64(out->seed + (i + 1) * HOP_MIX_STEP) % count);
 }
 
 static bool cancelled(const pair_job *job)
