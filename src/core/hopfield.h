@@ -50,6 +50,7 @@ typedef enum hop_status {
     HOP_E_BUSY,      /* another change of the same thing runs */
     HOP_E_BUDGET,    /* over the memory budget */
     HOP_E_CANCELLED, /* superseded or shutting down */
+    HOP_E_UNLOADED,  /* a set that still loads, or could not be loaded */
     HOP_E_NOMEM,
     HOP_E_IO,
     HOP_E_INTERNAL

@@ -20,6 +20,7 @@ static const char *const words[] = {
     [HOP_E_BUSY] = "busy",
     [HOP_E_BUDGET] = "budget",
     [HOP_E_CANCELLED] = "cancelled",
+    [HOP_E_UNLOADED] = "unloaded",
     [HOP_E_NOMEM] = "nomem",
     [HOP_E_IO] = "io",
     [HOP_E_INTERNAL] = "internal",

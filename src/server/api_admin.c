@@ -1,8 +1,8 @@
 /*
  * api_admin.c - changing sets: create or replace one from a body, delete one.
  *
- * An upload holds its name from before the body is decoded until its set is published or has failed; a failure
- * changes nothing that readers see. Decoding and packing run as one admin job.
+ * An upload holds its name from before the body is decoded until its set is durable and published, or has failed; a
+ * failure changes nothing that readers see. Decoding and packing run as one admin job.
  */
 #include "core/status.h"
 #include "server/api_sets.h"
@@ -14,6 +14,7 @@
 
 /* What an upload is taken to cost: admin jobs are not refused by cost, they have their share of the workers. */
 #define UPLOAD_SECONDS 0.1
+#define DELETE_SECONDS 0.01
 
 /* Room for a description: a few hundred bytes and one rank a degree. */
 enum { DESCRIPTION_BYTES = 16384 };
@@ -80,7 +81,11 @@ static void put(srv_request *request, srv_workspace *workspace)
         srv_reply_error(request, &error);
         return;
     }
-    if (load(request, &set, &error) != HOP_OK) {
+    hop_status status = load(request, &set, &error);
+    if (status == HOP_OK)
+        status = store_registry_save(registry, change, set, &error);
+    if (status != HOP_OK) {
+        store_set_release(set);
         store_registry_abandon(registry, change);
         srv_reply_error(request, &error);
         return;
@@ -105,12 +110,22 @@ void srv_api_set_put(srv_request *request)
         srv_request_defer(request, UPLOAD_SECONDS, put);
 }
 
-void srv_api_set_delete(srv_request *request)
+static void delete_set(srv_request *request, srv_workspace *workspace)
 {
+    (void)workspace;
     const store_condition condition = condition_of(request);
     hop_error error = HOP_ERROR_NONE;
     if (store_registry_delete(request->app->registry, request->name, &condition, &error) != HOP_OK)
         srv_reply_error(request, &error);
     else
         srv_reply_empty(request, SRV_NO_CONTENT);
+}
+
+void srv_api_set_delete(srv_request *request)
+{
+    /* Files are synced: not on an I/O thread. */
+    if (request->app->folder)
+        srv_request_defer(request, DELETE_SECONDS, delete_set);
+    else
+        delete_set(request, NULL);
 }

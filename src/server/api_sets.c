@@ -6,7 +6,10 @@
 
 #include "core/status.h"
 #include "server/config.h"
+#include "server/log.h"
 #include "server/route.h"
+#include "server/scheduler.h"
+#include "store/loader.h"
 #include "store/phi_cache.h"
 #include "store/regime.h"
 #include "store/registry.h"
@@ -15,53 +18,71 @@
 #include <stdlib.h>
 #include <time.h>
 
+static void say(void *context, bool problem, const char *text)
+{
+    (void)context;
+    srv_log(problem ? SRV_LOG_ERROR : SRV_LOG_INFO, "%s", text);
+}
+
+/* The data directory, and the sets in it on their way back. */
+static hop_status open_folder(srv_app *app, hop_error *error)
+{
+    const srv_config *config = app->config;
+    if (config->no_persist)
+        return HOP_OK;
+    const store_loading loading = {
+        .budget = app->budget, .packing = config->packing, .executor = srv_scheduler_executor(app->scheduler)};
+    hop_status status = store_folder_open(config->data_dir, (store_listener){.say = say}, &app->folder, error);
+    if (status != HOP_OK)
+        return status;
+    store_operations_keep_in(app->operations, app->folder);
+    store_registry_keep_in(app->registry, app->folder);
+    return store_loader_new(app->folder, app->registry, &loading, &app->loader, error);
+}
+
 hop_status srv_sets_open(srv_app *app, hop_error *error)
 {
-    store_budget *budget = calloc(1, sizeof *budget);
-    if (!budget)
+    app->budget = calloc(1, sizeof *app->budget);
+    if (!app->budget)
         return hop_fail(error, HOP_E_NOMEM, "out of memory");
     uint64_t limit = app->config->memory_budget_bytes;
-    store_budget_init(budget, limit < SIZE_MAX ? (size_t)limit : SIZE_MAX);
+    store_budget_init(app->budget, limit < SIZE_MAX ? (size_t)limit : SIZE_MAX);
 
-    store_operations *operations = NULL;
-    store_registry *registry = NULL;
-    store_phi_cache *phi_cache = NULL;
-    uint64_t sums_bytes = app->config->sums_bytes;
-    uint64_t map_bytes = app->config->map_bytes;
+    uint64_t map_bytes = app->config->map_bytes, sums_bytes = app->config->sums_bytes;
     const store_map_limits limits = {.bytes = map_bytes < SIZE_MAX ? (size_t)map_bytes : SIZE_MAX,
                                      .seconds = app->config->map_build_seconds};
-    hop_status status = store_operations_new(srv_scheduler_executor(app->scheduler), limits, &operations, error);
+    hop_status status = store_operations_new(srv_scheduler_executor(app->scheduler), limits, &app->operations, error);
     if (status == HOP_OK)
-        status = store_phi_cache_new(sums_bytes < SIZE_MAX ? (size_t)sums_bytes : SIZE_MAX, &phi_cache, error);
+        status = store_phi_cache_new(sums_bytes < SIZE_MAX ? (size_t)sums_bytes : SIZE_MAX, &app->phi_cache, error);
     if (status == HOP_OK)
-        status = store_registry_new(operations, &registry, error);
-    if (status != HOP_OK) {
-        store_phi_cache_free(phi_cache);
-        store_operations_free(operations);
-        free(budget);
-        return status;
-    }
-    app->budget = budget;
-    app->operations = operations;
-    app->phi_cache = phi_cache;
-    app->registry = registry;
-    return HOP_OK;
+        status = store_registry_new(app->operations, &app->registry, error);
+    if (status == HOP_OK)
+        status = open_folder(app, error);
+    if (status != HOP_OK)
+        srv_sets_close(app);
+    return status;
 }
 
 void srv_sets_cancel(srv_app *app)
 {
+    if (app->loader)
+        store_loader_stop(app->loader);
     if (app->operations)
         store_operations_stop(app->operations);
 }
 
 void srv_sets_close(srv_app *app)
 {
+    store_loader_free(app->loader);
     store_registry_free(app->registry);
     store_operations_free(app->operations);
+    store_folder_close(app->folder);
     store_phi_cache_free(app->phi_cache);
     free(app->budget);
+    app->loader = NULL;
     app->registry = NULL;
     app->operations = NULL;
+    app->folder = NULL;
     app->phi_cache = NULL;
     app->budget = NULL;
 }
@@ -69,12 +90,16 @@ void srv_sets_close(srv_app *app)
 void srv_sets_count(const srv_app *app, srv_sets_counts *out)
 {
     *out = (srv_sets_counts){0};
-    store_set **sets = NULL;
+    store_standing *standings = NULL;
     size_t n = 0;
-    if (!app->registry || store_registry_list(app->registry, &sets, &n, NULL) != HOP_OK)
+    if (!app->registry || store_registry_standings(app->registry, &standings, &n, NULL) != HOP_OK)
         return;
     for (size_t i = 0; i < n; i++) {
-        switch (store_set_state(sets[i])) {
+        if (standings[i].loading) {
+            out->loading++;
+            continue;
+        }
+        switch (standings[i].state) {
         case STORE_BUILDING:
             out->building++;
             break;
@@ -86,24 +111,23 @@ void srv_sets_count(const srv_app *app, srv_sets_counts *out)
             break;
         }
     }
-    store_registry_list_free(sets, n);
+    free(standings);
 }
 
 void srv_sets_write_states(const srv_app *app, srv_text *out)
 {
-    store_set **sets = NULL;
+    store_standing *standings = NULL;
     size_t n = 0;
-    if (!app->registry || store_registry_list(app->registry, &sets, &n, NULL) != HOP_OK)
+    if (!app->registry || store_registry_standings(app->registry, &standings, &n, NULL) != HOP_OK)
         return;
     for (size_t i = 0; i < n; i++) {
-        store_state state = store_set_state(sets[i]);
-        const char *reason = store_set_reason(sets[i]);
-        srv_text_printf(out, "%s{\"name\":\"%s\",\"state\":\"%s\",\"percent\":%u,\"reason\":", i ? "," : "",
-                        sets[i]->name, store_state_word(state), store_set_permille(sets[i]) / 10);
-        srv_text_json_string(out, *reason ? reason : NULL);
+        const store_standing *set = &standings[i];
+        srv_text_printf(out, "%s{\"name\":\"%s\",\"state\":\"%s\",\"percent\":%u,\"reason\":", i ? "," : "", set->name,
+                        set->loading ? "loading" : store_state_word(set->state), set->permille / 10);
+        srv_text_json_string(out, *set->reason ? set->reason : NULL);
         srv_text_putc(out, '}');
     }
-    store_registry_list_free(sets, n);
+    free(standings);
 }
 
 static void write_number(srv_text *out, const char *name, double value)

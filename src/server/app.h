@@ -20,6 +20,8 @@ typedef struct srv_metrics srv_metrics;
 typedef struct store_registry store_registry;
 typedef struct store_budget store_budget;
 typedef struct store_operations store_operations;
+typedef struct store_folder store_folder;
+typedef struct store_loader store_loader;
 typedef struct store_phi_cache store_phi_cache;
 
 /* Whose costs the planner predicts with. */
@@ -32,6 +34,8 @@ typedef struct srv_app {
     store_registry *registry;
     store_budget *budget;
     store_operations *operations;
+    store_folder *folder; /* NULL: sets are kept in memory alone */
+    store_loader *loader; /* NULL likewise */
     store_phi_cache *phi_cache;
     srv_costs_source costs_source;
     atomic_bool draining;
@@ -48,8 +52,9 @@ typedef struct srv_sets_counts {
  * Hooks that the handlers' side defines (api_sets.c); the shell calls them.
  *
  * srv_sets_open()   makes app->registry, app->budget, app->operations and app->phi_cache from app->config and
- *                   app->scheduler (which is running). On failure nothing is left behind.
- * srv_sets_cancel() drain begins: cancel background builds, do not wait for them. Requests still run.
+ *                   app->scheduler (which is running), and app->folder and app->loader unless nothing is kept.
+ *                   HOP_E_BUSY: another process has the data directory. On failure nothing is left behind.
+ * srv_sets_cancel() drain begins: cancel loading and background builds, do not wait for them. Requests still run.
  * srv_sets_close()  no request runs any more: stop the builds, free everything. Takes a half-opened app.
  */
 HOP_WARN_UNUSED hop_status srv_sets_open(srv_app *app, hop_error *error);

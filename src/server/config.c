@@ -37,8 +37,10 @@ static const option options[] = {
     {"config", TEXT, AT(config_file), 0, 0, "", false, NULL, "FILE", "read options from FILE (name = value lines)"},
     {"listen", TEXT, AT(listen), 0, 0, "127.0.0.1:4520", false, NULL, "ADDR:PORT",
      "address to serve on; port 0 takes a free one, [::1]:4520 is IPv6"},
-    {"data-dir", TEXT, AT(data_dir), 0, 0, "", false, NULL, "DIR", "accepted; this version persists nothing"},
-    {"no-persist", FLAG, AT(no_persist), 0, 0, "false", false, NULL, NULL, "keep sets in memory only"},
+    {"data-dir", TEXT, AT(data_dir), 0, 0, "", false, NULL, "DIR",
+     "keep sets there (default: $STATE_DIRECTORY, else $XDG_STATE_HOME/hopfieldd)"},
+    {"no-persist", FLAG, AT(no_persist), 0, 0, "false", false, NULL, NULL,
+     "keep sets in memory only, whatever data-dir says"},
     {"insecure", FLAG, AT(insecure), 0, 0, "false", false, NULL, NULL,
      "serve on an address that is not loopback, without keys"},
     {"workers", COUNT, AT(workers), 1, 1024, NULL, false, NULL, "N", "compute threads (default: the CPU quota)"},
@@ -414,6 +416,34 @@ bool srv_host_is_loopback(const char *host)
     return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
 }
 
+static const char *variable(char *const *environment, const char *name)
+{
+    size_t n = strlen(name);
+    for (; environment && *environment; environment++)
+        if (strncmp(*environment, name, n) == 0 && (*environment)[n] == '=' && (*environment)[n + 1] != '\0')
+            return *environment + n + 1;
+    return NULL;
+}
+
+/* Where sets are kept that nobody says where to keep. The service manager may name several folders, with colons. */
+static hop_status default_data_dir(srv_config *config, char *const *environment, hop_error *error)
+{
+    const char *state = variable(environment, "STATE_DIRECTORY"), *xdg = variable(environment, "XDG_STATE_HOME"),
+               *home = variable(environment, "HOME");
+    int n = -1;
+    if (state)
+        n = snprintf(config->data_dir, sizeof config->data_dir, "%.*s", (int)strcspn(state, ":"), state);
+    else if (xdg && xdg[0] == '/') /* a relative one is to be ignored, says its specification */
+        n = snprintf(config->data_dir, sizeof config->data_dir, "%s/hopfieldd", xdg);
+    else if (home)
+        n = snprintf(config->data_dir, sizeof config->data_dir, "%s/.local/state/hopfieldd", home);
+    if (n > 0 && (size_t)n < sizeof config->data_dir)
+        return HOP_OK;
+    return hop_fail(error, HOP_E_DOMAIN, "%s: say --data-dir DIR, or --no-persist to keep sets in memory only",
+                    n < 0 ? "neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set"
+                          : "the default data directory has no usable name");
+}
+
 hop_status srv_config_load(int argc, char *const *argv, char *const *environment, srv_config *out, hop_error *error)
 {
     srv_config config = {0};
@@ -432,6 +462,11 @@ hop_status srv_config_load(int argc, char *const *argv, char *const *environment
         if (!srv_address_parse(config.listen, config.host, sizeof config.host, &config.port))
             return hop_fail(error, HOP_E_DOMAIN,
                             "listen: '%.80s' is not an address such as 127.0.0.1:4520 or [::1]:4520", config.listen);
+        if (!config.no_persist && !config.data_dir[0]) {
+            status = default_data_dir(&config, environment, error);
+            if (status != HOP_OK)
+                return status;
+        }
         config.loopback = srv_host_is_loopback(config.host);
         if (!config.loopback && !config.insecure)
             return hop_fail(error, HOP_E_DOMAIN,
@@ -469,7 +504,8 @@ void srv_config_write_help(srv_text *out)
     }
     srv_text_puts(out, "\nEvery option is also a key of the config file (workers = 4) and an environment variable\n"
                        "(HOPFIELDD_WORKERS). Precedence: command line, environment, file, default.\n"
-                       "Exit codes: 0 clean stop, 64 usage, 69 cannot bind, 78 bad configuration.\n");
+                       "Exit codes: 0 clean stop, 64 usage, 69 cannot bind or the data directory is in use,\n"
+                       "78 bad configuration.\n");
 }
 
 void srv_config_write_limits(const srv_config *config, srv_text *out)

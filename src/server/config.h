@@ -28,7 +28,7 @@ struct srv_config {
     char host[SRV_ADDRESS_BYTES];     /* numeric, brackets removed */
     uint16_t port;                    /* 0: any free one */
     bool loopback;                    /* host is a loopback address */
-    char data_dir[SRV_PATH_BYTES];    /* accepted; nothing is persisted yet */
+    char data_dir[SRV_PATH_BYTES];    /* "" only where no_persist */
     bool no_persist;
     bool insecure;
     uint64_t workers; /* compute threads */

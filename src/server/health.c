@@ -69,7 +69,8 @@ void srv_health_info(srv_request *request)
     const srv_config *config = app->config;
     srv_text body;
     srv_text_init(&body, PAGE_BYTES);
-    srv_text_puts(&body, "{\"name\":\"hopfieldd\",\"version\":\"" HOPFIELDD_VERSION "\",\"persistent\":false,\"isa\":");
+    srv_text_printf(&body, "{\"name\":\"hopfieldd\",\"version\":\"" HOPFIELDD_VERSION "\",\"persistent\":%s,\"isa\":",
+                    app->folder ? "true" : "false");
     srv_text_json_string(&body, hop_isa_name());
     srv_text_puts(&body, ",\"blas\":{\"core\":");
     srv_text_json_string(&body, hop_blas_core());

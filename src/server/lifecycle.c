@@ -91,6 +91,7 @@ void srv_signals_block(void)
         if (sigismember(&set, number) == 1)
             sigaction(number, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of write(2), not the end */
 }
 
 /* ---- parts --------------------------------------------------------------------------------------------- */
@@ -231,7 +232,7 @@ static int serve(running *r, int argc, char *const *argv, char *const *environme
     if (drain(r))
         return SRV_EXIT_OK;
     /* A worker is deep in a computation that cannot be interrupted; its connection is suspended, so the library must
-     * not be stopped. Nothing is kept outside of memory: leave. */
+     * not be stopped. What was acknowledged is on disk: leave. */
     srv_log(SRV_LOG_WARN, "stopping with work unfinished");
     _exit(SRV_EXIT_OK);
 }
@@ -257,19 +258,22 @@ int srv_lifecycle_run(const srv_config *config, int argc, char *const *argv, cha
     srv_log(SRV_LOG_INFO, "%llu workers, %llu I/O threads, memory budget %llu MiB, kernels %s, BLAS %s",
             (unsigned long long)config->workers, (unsigned long long)config->io_threads,
             (unsigned long long)(config->memory_budget_bytes >> 20), hop_isa_name(), hop_blas_core());
-    if (config->data_dir[0] && !config->no_persist)
-        srv_log(SRV_LOG_WARN, "this version persists nothing: --data-dir is accepted and not used");
+    if (!config->no_persist)
+        srv_log(SRV_LOG_INFO, "data directory %s", config->data_dir);
     if (!config->loopback)
         srv_log(SRV_LOG_WARN, "insecure: anyone who reaches %s can read and change every set", config->host);
     raise_file_limit(config->connections);
     r.app.costs_source = srv_costs_settle(config);
 
     int code = SRV_EXIT_FAILURE;
-    if (start_parts(&r, config, listen_fd, &error) == HOP_OK) {
+    hop_status status = start_parts(&r, config, listen_fd, &error);
+    if (status == HOP_OK) {
         code = serve(&r, argc, argv, environment);
         srv_log(SRV_LOG_INFO, "stopped");
     } else {
         srv_log(SRV_LOG_ERROR, "%s", error.text);
+        if (status == HOP_E_BUSY) /* the data directory is taken */
+            code = SRV_EXIT_UNAVAILABLE;
     }
     stop_parts(&r);
     return code;

@@ -49,6 +49,7 @@ static const struct {
     [SRV_BUSY] = {409, "busy", "Another change of the same set runs"},
     [SRV_BUDGET] = {507, "memory_budget", "Over the memory budget"},
     [SRV_CANCELLED] = {503, "cancelled", "The work was cancelled"},
+    [SRV_UNLOADED] = {503, "set_not_loaded", "The set is not loaded"},
     [SRV_NOMEM] = {507, "out_of_memory", "Out of memory"},
     [SRV_IO] = {500, "io", "Input or output failed"},
     [SRV_INTERNAL] = {500, "internal", "Internal error"},
@@ -148,7 +149,7 @@ static void write_problem(srv_request *request, srv_outcome outcome, const hop_e
     reply->body = text;
     snprintf(reply->detail, sizeof reply->detail, "%s", error->text);
     if (outcome == SRV_QUEUE_FULL || outcome == SRV_DRAINING || outcome == SRV_NOT_READY || outcome == SRV_OVERLOAD ||
-        outcome == SRV_CANCELLED)
+        outcome == SRV_CANCELLED || outcome == SRV_UNLOADED)
         srv_reply_header_add(request, "Retry-After", "%d", SRV_RETRY_SECONDS);
 }
 

@@ -49,6 +49,7 @@ typedef enum srv_outcome {
     SRV_BUSY,         /* busy */
     SRV_BUDGET,       /* memory_budget */
     SRV_CANCELLED,    /* cancelled */
+    SRV_UNLOADED,     /* set_not_loaded */
     SRV_NOMEM,        /* out_of_memory */
     SRV_IO,           /* io */
     SRV_INTERNAL,     /* internal */

@@ -179,6 +179,18 @@ hop_status store_builder_adopt(store_builder *builder, size_t M, float **memorie
     return HOP_OK;
 }
 
+hop_status store_builder_claim(store_builder *builder, size_t M, float **memories, float **values, hop_error *error)
+{
+    assert(builder->M == 0 && builder->capacity == 0);
+    hop_status status = reserve(builder, M, error);
+    if (status != HOP_OK)
+        return status;
+    builder->M = M;
+    *memories = builder->memories;
+    *values = builder->values;
+    return HOP_OK;
+}
+
 hop_status store_builder_label(store_builder *builder, size_t n, const char *const *labels, hop_error *error)
 {
     assert(!builder->label_text);

@@ -54,6 +54,13 @@ HOP_WARN_UNUSED hop_status store_builder_adopt(store_builder *builder, size_t M,
                                                hop_error *error);
 
 /*
+ * Room for M rows, which the caller writes before anything else is called: M x d at *memories, M x p at *values (NULL
+ * where p = 0). Only into an empty builder. Errors: HOP_E_BUDGET, HOP_E_SHAPE (overflow), HOP_E_NOMEM.
+ */
+HOP_WARN_UNUSED hop_status store_builder_claim(store_builder *builder, size_t M, float **memories, float **values,
+                                               hop_error *error);
+
+/*
  * Name the memories, copied: n labels of at most STORE_LABEL_BYTES each. Once.
  * Errors: HOP_E_LIMIT (names the row), HOP_E_BUDGET, HOP_E_NOMEM. That n = M is checked by finish.
  */

@@ -20,6 +20,7 @@ enum { SMALL_MAP_BYTES = 64 << 10 };
 struct store_operations {
     const hop_executor *executor;
     store_map_limits limits;
+    store_folder *folder; /* NULL: maps are not kept */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;  /* the queue or `stopping` */
@@ -34,29 +35,53 @@ static bool cancelled(const store_set *set)
     return atomic_load(&set->progress.cancel);
 }
 
-static void adopt(store_set *set, hop_features *features, size_t charged_bytes)
+/* Largest maps of a set that names no degree. */
+static size_t map_bytes_most(const store_set *set, store_map_limits limits)
 {
-    size_t kept = hop_features_bytes(features);
-    if (kept < charged_bytes) {
-        store_budget_release(set->budget, charged_bytes - kept);
-        charged_bytes = kept;
-    }
-    atomic_fetch_add_explicit(&set->charged_bytes, charged_bytes, memory_order_relaxed);
-    hop_model_adopt_features(set->model, features);
+    size_t memories = set->M * set->d * sizeof(float); /* they are in memory */
+    return limits.bytes ? limits.bytes : memories > SMALL_MAP_BYTES ? memories : SMALL_MAP_BYTES;
+}
+
+static void ready_with_maps(store_set *set)
+{
     store_regime_measure(set, STORE_WITH_MAPS);
     store_set_settle(set, STORE_READY, NULL);
+}
+
+/* Maps that an earlier process built. Those that cannot be taken are built again. */
+static bool read_kept(store_set *set, const hop_executor *executor, store_map_limits limits, store_folder *folder)
+{
+    hop_error error = HOP_ERROR_NONE;
+    hop_status status =
+        store_folder_load_maps(folder, set, map_bytes_most(set, limits), executor, &set->progress.cancel, &error);
+    if (status != HOP_OK && status != HOP_E_NOT_FOUND && status != HOP_E_CANCELLED)
+        store_folder_say(folder, status != HOP_E_LIMIT, "set '%s': feature maps are built again: %s", set->name,
+                         error.text);
+    if (status != HOP_OK)
+        return false;
+    store_folder_say(folder, false, "set '%s': feature maps of degree %u were kept", set->name,
+                     hop_features_max_degree(hop_model_features(set->model)));
+    ready_with_maps(set);
+    return true;
+}
+
+/* A set answers by maps that could not be written as well as by others: they are only built again at the next start. */
+static void keep(store_set *set, store_folder *folder)
+{
+    hop_error error = HOP_ERROR_NONE;
+    if (folder && store_folder_save_maps(folder, set, &error) != HOP_OK)
+        store_folder_say(folder, true, "set '%s': feature maps are not kept: %s", set->name, error.text);
 }
 
 /*
  * From the degree wanted downwards until one fits. Running out of the budget, of memory or of what the library can
  * index only means smaller maps; anything else is a fault of ours and ends the build.
  */
-static void build(store_set *set, const hop_executor *executor, store_map_limits limits)
+static void build(store_set *set, const hop_executor *executor, store_map_limits limits, store_folder *folder)
 {
-    size_t memories = set->M * set->d * sizeof(float); /* they are in memory */
-    size_t bytes_most = limits.bytes ? limits.bytes : memories > SMALL_MAP_BYTES ? memories : SMALL_MAP_BYTES;
-    unsigned degree = set->max_degree < 0 ? hop_features_degree_within(set->model, bytes_most, limits.seconds)
-                                          : (unsigned)set->max_degree;
+    unsigned degree = set->max_degree < 0
+                          ? hop_features_degree_within(set->model, map_bytes_most(set, limits), limits.seconds)
+                          : (unsigned)set->max_degree;
     if (degree > HOP_PLAN_DEGREE_MAX)
         degree = HOP_PLAN_DEGREE_MAX;
     if (degree == 0) {
@@ -74,7 +99,9 @@ static void build(store_set *set, const hop_executor *executor, store_map_limits
             hop_features *features = NULL;
             status = hop_features_build(set->model, degree, executor, &set->progress, &features, &error);
             if (status == HOP_OK && !cancelled(set)) {
-                adopt(set, features, bytes);
+                store_set_adopt(set, features, bytes);
+                keep(set, folder);
+                ready_with_maps(set);
                 return;
             }
             hop_features_free(features);
@@ -111,8 +138,10 @@ static void *run(void *argument)
             operations->last = NULL;
         set->next_build = NULL;
         operations->running = set;
+        store_folder *folder = operations->folder;
         pthread_mutex_unlock(&operations->lock);
-        build(set, operations->executor, operations->limits);
+        if (!folder || !read_kept(set, operations->executor, operations->limits, folder))
+            build(set, operations->executor, operations->limits, folder);
         pthread_mutex_lock(&operations->lock);
         operations->running = NULL;
         pthread_mutex_unlock(&operations->lock);
@@ -148,6 +177,13 @@ hop_status store_operations_new(const hop_executor *executor, store_map_limits l
     }
     *out = operations;
     return HOP_OK;
+}
+
+void store_operations_keep_in(store_operations *operations, store_folder *folder)
+{
+    pthread_mutex_lock(&operations->lock);
+    operations->folder = folder;
+    pthread_mutex_unlock(&operations->lock);
 }
 
 void store_operations_stop(store_operations *operations)

@@ -8,6 +8,7 @@
 #ifndef STORE_OPERATIONS_H
 #define STORE_OPERATIONS_H
 
+#include "store/folder.h"
 #include "store/studies.h"
 
 typedef struct store_operations store_operations;
@@ -26,6 +27,9 @@ typedef struct store_map_limits {
  */
 HOP_WARN_UNUSED hop_status store_operations_new(const hop_executor *executor, store_map_limits limits,
                                                 store_operations **out, hop_error *error);
+
+/* Keep maps there, and take those that are there instead of building. Outlives the operations. Before any submit. */
+void store_operations_keep_in(store_operations *operations, store_folder *folder);
 
 /* Cancel what runs and start nothing more. Does not wait. Any thread. */
 void store_operations_stop(store_operations *operations);

@@ -16,23 +16,20 @@
 /* One name. An open change points at its entry and keeps it in the array, even while it has no set yet. */
 struct store_change {
     char name[STORE_NAME_BYTES];
-    store_set *current; /* NULL: the first upload of this name is under way */
+    store_set *current; /* NULL: nothing answers: its first upload is under way, it loads, or it could not be loaded */
+    uint64_t version;   /* newest there is or was, in a file that cannot be loaded too */
     bool open;          /* a change is */
+    bool loading;
+    char reason[HOP_ERROR_TEXT_BYTES]; /* why it could not be loaded */
 };
 
 struct store_registry {
     store_operations *operations;
+    store_folder *folder; /* NULL: in memory alone */
     pthread_mutex_t lock;
     struct store_change **entries; /* by name */
     size_t n, capacity;
 };
-
-bool store_name_valid(const char *name)
-{
-    static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-    return n > 0 && n < STORE_NAME_BYTES && name[n] == '\0' && strchr(first, name[0]) != NULL;
-}
 
 bool store_etag_listed(const char *list, const char *etag, bool weak)
 {
@@ -66,6 +63,11 @@ hop_status store_registry_new(store_operations *operations, store_registry **out
     pthread_mutex_init(&registry->lock, NULL);
     *out = registry;
     return HOP_OK;
+}
+
+void store_registry_keep_in(store_registry *registry, store_folder *folder)
+{
+    registry->folder = folder;
 }
 
 /* The set is no longer what its name stands for: stop its build, drop the registry's reference. Not under the lock. */
@@ -140,12 +142,17 @@ static hop_status insert_entry(store_registry *registry, size_t i, const char *n
     return HOP_OK;
 }
 
-static hop_status check(const char *name, const store_set *current, const store_condition *condition, hop_error *error)
+/* A set that could not be loaded is there, and has no etag that anybody could know. */
+static hop_status check(const struct store_change *entry, const store_condition *condition, hop_error *error)
 {
+    const char *name = entry ? entry->name : "";
+    const store_set *current = entry ? entry->current : NULL;
     if (!condition)
         return HOP_OK;
+    if (entry && !current && entry->reason[0] && condition->if_none_match)
+        return hop_fail(error, HOP_E_EXISTS, "If-None-Match: '%s' exists, and cannot be loaded", name);
     if (condition->if_match && !current)
-        return hop_fail(error, HOP_E_EXISTS, "If-Match: there is no set '%s'", name);
+        return hop_fail(error, HOP_E_EXISTS, "If-Match: there is no such set");
     if (condition->if_match && !store_etag_listed(condition->if_match, current->etag, false))
         return hop_fail(error, HOP_E_EXISTS, "If-Match: the current version of '%s' is %s", name, current->etag);
     if (condition->if_none_match && current && store_etag_listed(condition->if_none_match, current->etag, true))
@@ -163,19 +170,37 @@ static hop_status not_found(const char *name, hop_error *error)
     return hop_fail(error, HOP_E_NOT_FOUND, "there is no set '%s'", name);
 }
 
+static hop_status loading(const char *name, hop_error *error)
+{
+    return hop_fail(error, HOP_E_UNLOADED, "the set '%s' is being loaded", name);
+}
+
+/* Whether a change may be opened. */
+static hop_status free_to_change(const struct store_change *entry, hop_error *error)
+{
+    if (entry->loading)
+        return loading(entry->name, error);
+    return entry->open ? busy(entry->name, error) : HOP_OK;
+}
+
 hop_status store_registry_get(store_registry *registry, const char *name, store_set **out, hop_error *error)
 {
     bool found;
     pthread_mutex_lock(&registry->lock);
     size_t i = find(registry, name, &found);
     store_set *set = found ? registry->entries[i]->current : NULL;
+    hop_status status = HOP_OK;
     if (set)
-        store_set_acquire(set);
+        *out = store_set_acquire(set);
+    else if (found && registry->entries[i]->loading)
+        status = loading(name, error);
+    else if (found && registry->entries[i]->reason[0])
+        status = hop_fail(error, HOP_E_UNLOADED, "the set '%.60s' could not be loaded: %.150s", name,
+                          registry->entries[i]->reason);
+    else
+        status = not_found(name, error);
     pthread_mutex_unlock(&registry->lock);
-    if (!set)
-        return not_found(name, error);
-    *out = set;
-    return HOP_OK;
+    return status;
 }
 
 hop_status store_registry_begin(store_registry *registry, const char *name, const store_condition *condition,
@@ -186,10 +211,10 @@ hop_status store_registry_begin(store_registry *registry, const char *name, cons
     pthread_mutex_lock(&registry->lock);
     size_t i = find(registry, name, &found);
     hop_status status = HOP_OK;
-    if (found && registry->entries[i]->open)
-        status = busy(name, error);
+    if (found)
+        status = free_to_change(registry->entries[i], error);
     if (status == HOP_OK)
-        status = check(name, found ? registry->entries[i]->current : NULL, condition, error);
+        status = check(found ? registry->entries[i] : NULL, condition, error);
     if (status == HOP_OK && !found)
         status = insert_entry(registry, i, name, error);
     if (status == HOP_OK) {
@@ -200,22 +225,39 @@ hop_status store_registry_begin(store_registry *registry, const char *name, cons
     return status;
 }
 
+/* The change is open: nobody else writes its entry. */
+static void name_set(const store_change *change, store_set *set)
+{
+    store_set_name(set, change->name, change->version + 1);
+}
+
+hop_status store_registry_save(store_registry *registry, store_change *change, store_set *set, hop_error *error)
+{
+    name_set(change, set);
+    return registry->folder ? store_folder_save(registry->folder, set, error) : HOP_OK;
+}
+
 bool store_registry_commit(store_registry *registry, store_change *change, store_set *set)
 {
+    assert(set->version || !registry->folder);
+    if (!set->version)
+        name_set(change, set);
     pthread_mutex_lock(&registry->lock);
     store_set *replaced = change->current;
-    memcpy(set->name, change->name, sizeof set->name);
-    set->version = replaced ? replaced->version + 1 : 1;
-    snprintf(set->etag, sizeof set->etag, "\"%016" PRIx64 "-%" PRIu64 "\"", set->content_hash, set->version);
+    bool first = change->version == 0;
+    change->version = set->version;
+    change->reason[0] = '\0';
     change->current = set;
     change->open = false;
     store_set_acquire(set); /* for below: from here on others may replace it */
     pthread_mutex_unlock(&registry->lock);
 
     retire(registry, replaced);
+    if (registry->folder && !first)
+        store_folder_remove_older(registry->folder, set->name, set->version);
     store_operations_submit(registry->operations, set);
     store_set_release(set);
-    return replaced == NULL;
+    return first;
 }
 
 void store_registry_abandon(store_registry *registry, store_change *change)
@@ -224,7 +266,7 @@ void store_registry_abandon(store_registry *registry, store_change *change)
         return;
     pthread_mutex_lock(&registry->lock);
     change->open = false;
-    if (!change->current) {
+    if (change->version == 0) {
         bool found;
         size_t i = find(registry, change->name, &found);
         assert(found && registry->entries[i] == change);
@@ -237,40 +279,119 @@ hop_status store_registry_delete(store_registry *registry, const char *name, con
                                  hop_error *error)
 {
     bool found;
-    store_set *deleted = NULL;
     pthread_mutex_lock(&registry->lock);
     size_t i = find(registry, name, &found);
-    hop_status status = HOP_OK;
-    if (!found || !registry->entries[i]->current)
-        status = found ? busy(name, error) : not_found(name, error);
-    else if (registry->entries[i]->open)
-        status = busy(name, error);
-    else
-        status = check(name, registry->entries[i]->current, condition, error);
+    struct store_change *entry = found ? registry->entries[i] : NULL;
+    hop_status status = found ? free_to_change(entry, error) : not_found(name, error);
+    if (status == HOP_OK)
+        status = check(entry, condition, error);
+    if (status == HOP_OK)
+        entry->open = true; /* the entry stays, and nobody else changes it, while its files go */
+    pthread_mutex_unlock(&registry->lock);
+    if (status != HOP_OK)
+        return status;
+
+    if (registry->folder)
+        status = store_folder_remove(registry->folder, name, error);
+    store_set *deleted = NULL;
+    pthread_mutex_lock(&registry->lock);
+    entry->open = false;
     if (status == HOP_OK) {
-        deleted = registry->entries[i]->current;
-        remove_entry(registry, i);
+        deleted = entry->current;
+        remove_entry(registry, find(registry, name, &found));
     }
     pthread_mutex_unlock(&registry->lock);
     retire(registry, deleted);
     return status;
 }
 
+hop_status store_registry_expect(store_registry *registry, const char *name, uint64_t version, hop_error *error)
+{
+    bool found;
+    pthread_mutex_lock(&registry->lock);
+    size_t i = find(registry, name, &found);
+    hop_status status = found ? HOP_OK : insert_entry(registry, i, name, error);
+    if (status == HOP_OK && !found) {
+        registry->entries[i]->loading = true;
+        registry->entries[i]->version = version;
+    }
+    pthread_mutex_unlock(&registry->lock);
+    return status;
+}
+
+void store_registry_loaded(store_registry *registry, const char *name, store_set *set, const char *reason)
+{
+    if (set && reason)
+        store_set_settle(set, STORE_FAILED, reason);
+    bool found;
+    pthread_mutex_lock(&registry->lock);
+    struct store_change *entry = registry->entries[find(registry, name, &found)];
+    assert(found && entry->loading && !entry->current);
+    entry->current = set;
+    entry->loading = false;
+    if (!set)
+        snprintf(entry->reason, sizeof entry->reason, "%s", reason);
+    if (set)
+        store_set_acquire(set);
+    pthread_mutex_unlock(&registry->lock);
+    if (set && !reason)
+        store_operations_submit(registry->operations, set);
+    store_set_release(set);
+}
+
+/*
+ * Room for as many elements as there are names, allocated outside the lock, which is held on success. NULL: no memory, and
+ * the lock is not held.
+ */
+static void *lock_with_room(store_registry *registry, size_t element)
+{
+    size_t room = 1, bytes;
+    for (;;) {
+        void *block = hop_mul_size(room, element, &bytes) ? malloc(bytes) : NULL;
+        if (!block)
+            return NULL;
+        pthread_mutex_lock(&registry->lock);
+        if (registry->n <= room)
+            return block;
+        room = registry->n;
+        pthread_mutex_unlock(&registry->lock);
+        free(block);
+    }
+}
+
+hop_status store_registry_standings(store_registry *registry, store_standing **out, size_t *n, hop_error *error)
+{
+    store_standing *standings = lock_with_room(registry, sizeof *standings);
+    size_t listed = 0;
+    if (!standings)
+        return hop_fail(error, HOP_E_NOMEM, "out of memory for a list of sets");
+    for (size_t i = 0; i < registry->n; i++) {
+        const struct store_change *entry = registry->entries[i];
+        if (!entry->current && !entry->loading && !entry->reason[0])
+            continue; /* its first upload is under way */
+        store_standing *to = &standings[listed++];
+        *to = (store_standing){.loading = entry->loading, .state = STORE_FAILED};
+        memcpy(to->name, entry->name, sizeof to->name);
+        memcpy(to->reason, entry->reason, sizeof to->reason);
+        if (!entry->current)
+            continue;
+        /* The state first: what says `ready` has the reason that goes with it. */
+        to->state = store_set_state(entry->current);
+        to->permille = store_set_permille(entry->current);
+        snprintf(to->reason, sizeof to->reason, "%s", store_set_reason(entry->current));
+    }
+    pthread_mutex_unlock(&registry->lock);
+    *out = standings;
+    *n = listed;
+    return HOP_OK;
+}
+
 hop_status store_registry_list(store_registry *registry, store_set ***out, size_t *n, hop_error *error)
 {
-    size_t room = 0, listed = 0, needed;
-    store_set **sets = NULL;
-    pthread_mutex_lock(&registry->lock);
-    while ((needed = registry->n) > room) {
-        /* Allocate outside the lock; names may have come meanwhile. */
-        pthread_mutex_unlock(&registry->lock);
-        free(sets);
-        sets = calloc(needed, sizeof *sets);
-        if (!sets)
-            return hop_fail(error, HOP_E_NOMEM, "out of memory for a list of %zu sets", needed);
-        room = needed;
-        pthread_mutex_lock(&registry->lock);
-    }
+    store_set **sets = lock_with_room(registry, sizeof *sets);
+    size_t listed = 0;
+    if (!sets)
+        return hop_fail(error, HOP_E_NOMEM, "out of memory for a list of sets");
     for (size_t i = 0; i < registry->n; i++)
         if (registry->entries[i]->current)
             sets[listed++] = store_set_acquire(registry->entries[i]->current);

@@ -23,19 +23,22 @@ typedef struct store_condition {
     const char *if_none_match; /* none of them may be current; "*": the name must be free */
 } store_condition;
 
-/* [A-Za-z0-9][A-Za-z0-9._-]{0,127} */
-bool store_name_valid(const char *name);
-
 /* Is etag in the list, or the list "*"? weak: W/"x" in the list counts as "x", else it never matches. */
 bool store_etag_listed(const char *list, const char *etag, bool weak);
 
-/* operations outlives the registry; HOP_E_NOMEM. */
+/* operations outlives the registry, which keeps sets in memory alone until store_registry_keep_in(). HOP_E_NOMEM. */
 HOP_WARN_UNUSED hop_status store_registry_new(store_operations *operations, store_registry **out, hop_error *error);
+
+/* From now on changes are durable in that folder before they are seen. It outlives the registry. Before any change. */
+void store_registry_keep_in(store_registry *registry, store_folder *folder);
 
 /* Releases every set. No change may be open. NULL is taken. */
 void store_registry_free(store_registry *registry);
 
-/* The current version, with a reference for the caller. HOP_E_NOT_FOUND. Any thread. */
+/*
+ * The current version, with a reference for the caller. HOP_E_NOT_FOUND; HOP_E_UNLOADED: it loads, or its files cannot
+ * be loaded. Any thread.
+ */
 HOP_WARN_UNUSED hop_status store_registry_get(store_registry *registry, const char *name, store_set **out,
                                               hop_error *error);
 
@@ -43,14 +46,21 @@ HOP_WARN_UNUSED hop_status store_registry_get(store_registry *registry, const ch
  * store_registry_begin() - open a change of a valid name; the caller must commit or abandon it.
  *
  * condition may be NULL. Errors: HOP_E_EXISTS (a precondition fails; the text says which), HOP_E_BUSY (another
- * change of this name is open), HOP_E_NOMEM. Any thread.
+ * change of this name is open), HOP_E_UNLOADED (it loads), HOP_E_NOMEM. Any thread.
  */
 HOP_WARN_UNUSED hop_status store_registry_begin(store_registry *registry, const char *name,
                                                 const store_condition *condition, store_change **out, hop_error *error);
 
 /*
- * Publish a finished set: give it name, version (the replaced version + 1, or 1) and etag, swap it in, queue its
- * feature maps, cancel those of the replaced version. Takes over the caller's reference and ends the change.
+ * Give a finished set its name, version (the replaced version + 1, or 1) and etag, and, where sets are kept, make it
+ * durable. The change stays open. Errors: those of store_folder_save().
+ */
+HOP_WARN_UNUSED hop_status store_registry_save(store_registry *registry, store_change *change, store_set *set,
+                                               hop_error *error);
+
+/*
+ * Publish a set that was saved (where sets are not kept, one that was not is named here): swap it in, queue its feature
+ * maps, cancel those of the replaced version, whose files go. Takes over the caller's reference and ends the change.
  * Returns true where the name is new. Cannot fail.
  */
 bool store_registry_commit(store_registry *registry, store_change *change, store_set *set);
@@ -59,11 +69,35 @@ bool store_registry_commit(store_registry *registry, store_change *change, store
 void store_registry_abandon(store_registry *registry, store_change *change);
 
 /*
- * Forget a name; readers of its last version finish undisturbed. A set of the same name starts again at version 1.
- * Errors: HOP_E_NOT_FOUND, HOP_E_EXISTS, HOP_E_BUSY as above.
+ * Forget a name, durably where sets are kept; readers of its last version finish undisturbed. A set of the same name
+ * starts again at version 1. Errors: HOP_E_NOT_FOUND, HOP_E_EXISTS, HOP_E_BUSY, HOP_E_UNLOADED as above; those of
+ * store_folder_remove(), and the set is still there.
  */
 HOP_WARN_UNUSED hop_status store_registry_delete(store_registry *registry, const char *name,
                                                  const store_condition *condition, hop_error *error);
+
+/* A set of that name and newest version is in the folder: its name is taken, and answers that it loads. HOP_E_NOMEM. */
+HOP_WARN_UNUSED hop_status store_registry_expect(store_registry *registry, const char *name, uint64_t version,
+                                                 hop_error *error);
+
+/*
+ * What became of it: a named set, whose reference is taken over, or NULL, with the reason. With both the set is an
+ * earlier version than expected: it answers, and is `failed`.
+ */
+void store_registry_loaded(store_registry *registry, const char *name, store_set *set, const char *reason);
+
+/* How a name is, whether or not it has a set that answers. */
+typedef struct store_standing {
+    char name[STORE_NAME_BYTES];
+    bool loading;
+    store_state state; /* where it does not load */
+    unsigned permille;
+    char reason[HOP_ERROR_TEXT_BYTES];
+} store_standing;
+
+/* All names at one moment, in order; the caller frees *out. HOP_E_NOMEM. */
+HOP_WARN_UNUSED hop_status store_registry_standings(store_registry *registry, store_standing **out, size_t *n,
+                                                    hop_error *error);
 
 /* All current versions at one moment, by name, each with a reference; for store_registry_list_free(). HOP_E_NOMEM. */
 HOP_WARN_UNUSED hop_status store_registry_list(store_registry *registry, store_set ***out, size_t *n, hop_error *error);

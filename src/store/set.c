@@ -6,8 +6,10 @@
 #include "store/phi_cache.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *store_state_word(store_state state)
 {
@@ -20,6 +22,20 @@ const char *store_state_word(store_state state)
         return "failed";
     }
     return "failed";
+}
+
+bool store_name_valid(const char *name)
+{
+    static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+    return n > 0 && n < STORE_NAME_BYTES && name[n] == '\0' && strchr(first, name[0]) != NULL;
+}
+
+void store_set_name(store_set *set, const char *name, uint64_t version)
+{
+    snprintf(set->name, sizeof set->name, "%s", name);
+    set->version = version;
+    snprintf(set->etag, sizeof set->etag, "\"%016" PRIx64 "-%" PRIu64 "\"", set->content_hash, set->version);
 }
 
 store_set *store_set_acquire(store_set *set)
@@ -74,6 +90,17 @@ unsigned store_set_permille(const store_set *set)
         return 1000;
     unsigned permille = atomic_load_explicit(&set->progress.permille, memory_order_relaxed);
     return permille < 1000 ? permille : 999;
+}
+
+void store_set_adopt(store_set *set, hop_features *features, size_t charged_bytes)
+{
+    size_t kept = hop_features_bytes(features);
+    if (kept < charged_bytes) {
+        store_budget_release(set->budget, charged_bytes - kept);
+        charged_bytes = kept;
+    }
+    atomic_fetch_add_explicit(&set->charged_bytes, charged_bytes, memory_order_relaxed);
+    hop_model_adopt_features(set->model, features);
 }
 
 void store_set_settle(store_set *set, store_state state, const char *reason)

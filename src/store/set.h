@@ -36,7 +36,7 @@ typedef struct store_set {
     double beta, max_error;
     int max_degree; /* cap of the feature maps; -1: the library's choice; 0: none */
 
-    /* Identity: name, version and etag are written by the registry just before it publishes. */
+    /* Identity: name, version and etag are written before the set is published. */
     char name[STORE_NAME_BYTES];
     char etag[STORE_ETAG_BYTES]; /* quoted */
     uint64_t version;            /* from 1 */
@@ -67,6 +67,12 @@ typedef struct store_set {
     struct store_set *next_build;                /* the queue of operations, under its lock */
 } store_set;
 
+/* [A-Za-z0-9][A-Za-z0-9._-]{0,127} */
+bool store_name_valid(const char *name);
+
+/* Give a set that nobody else sees yet its name and version, and the etag that follows. name is valid. */
+void store_set_name(store_set *set, const char *name, uint64_t version);
+
 /* One more reader. The caller must hold a reference, or the registry's lock. Returns the set. */
 store_set *store_set_acquire(store_set *set);
 
@@ -83,6 +89,9 @@ const char *store_set_label(const store_set *set, size_t mu);
 
 /* Progress of the feature maps in permille; 1000 when nothing is left to build. */
 unsigned store_set_permille(const store_set *set);
+
+/* Give the set its feature maps, for which that much was charged: what they do not take goes back to the budget. */
+void store_set_adopt(store_set *set, hop_features *features, size_t charged_bytes);
 
 /*
  * Move to ready or failed, once, by whoever builds the maps; reason may be NULL. Readers that see the new state see

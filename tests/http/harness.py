@@ -201,8 +201,9 @@ def eventually(check):
 class Daemon:
     """hopfieldd on a free port of 127.0.0.1. Use as a context manager, or start() and stop()."""
 
-    def __init__(self, *options, env=None, listen="127.0.0.1:0"):
+    def __init__(self, *options, env=None, listen="127.0.0.1:0", data_dir=None):
         self.options = list(options)
+        self.keep = ["--no-persist"] if data_dir is None else ["--data-dir", data_dir]
         self.env = env or {}
         self.listen = listen
         self.process = None
@@ -242,7 +243,7 @@ class Daemon:
         )
         self.log = open(os.path.join(self.folder, "log"), "w+b")
         self.process = subprocess.Popen(
-            self.command("--listen", self.listen, "--port-file", port_file, "--no-persist", *self.options),
+            self.command("--listen", self.listen, "--port-file", port_file, *self.keep, *self.options),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self.log,

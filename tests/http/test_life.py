@@ -95,19 +95,6 @@ class Start(tap.Case):
             self.assertEqual(harness.read_answer(sock).status, 200)
         daemon.stop()
 
-    def test_a_data_directory_is_accepted_with_a_warning_that_nothing_is_kept(self):
-        daemon = Daemon()
-        daemon.command = lambda *a: [
-            harness.binary(),
-            *(x for x in a if x != "--no-persist"),
-            "--data-dir",
-            daemon.folder,
-        ]
-        daemon.start()
-        self.assertIs(daemon.get("/v1/info").json()["persistent"], False)
-        daemon.stop()
-        self.assertRegex(daemon.stderr, "(?i)persist")
-
 
 class Options(tap.Case):
     def test_help_names_the_options_and_version_the_version(self):

@@ -25,6 +25,9 @@ static hop_status load(const char *words, const char *variables, srv_config *out
         for (char *save = NULL, *word = strtok_r(line[which], " ", &save); word; word = strtok_r(NULL, " ", &save))
             list[which][counts[which]++] = word;
     }
+    static char home[] = "HOME=/home/nobody"; /* sets have to go somewhere */
+    ck_assert_int_lt(counts[1], WORDS_MAX - 1);
+    list[1][counts[1]++] = home;
     char *argv[WORDS_MAX + 1] = {(char *)(uintptr_t) "hopfieldd"};
     memcpy(argv + 1, list[0], sizeof list[0]);
     error = HOP_ERROR_NONE;
@@ -63,6 +66,33 @@ START_TEST(defaults_of_the_contract)
     ck_assert_uint_eq(config.memory_budget_bytes, srv_memory_limit_bytes() / 5 * 4);
     ck_assert_int_eq((int)config.log_level, SRV_LOG_INFO);
     ck_assert_str_eq(config.isa, "auto");
+}
+END_TEST
+
+START_TEST(sets_are_kept_where_the_environment_says)
+{
+    static const struct {
+        const char *words, *variables, *folder;
+    } cases[] = {
+        {"", "", "/home/nobody/.local/state/hopfieldd"},
+        {"", "XDG_STATE_HOME=/x", "/x/hopfieldd"},
+        {"", "XDG_STATE_HOME=relative", "/home/nobody/.local/state/hopfieldd"},
+        {"", "XDG_STATE_HOME=/x STATE_DIRECTORY=/s:/t", "/s"},
+        {"", "STATE_DIRECTORY=/s HOPFIELDD_DATA_DIR=/d", "/d"},
+        {"--data-dir /c", "STATE_DIRECTORY=/s HOPFIELDD_DATA_DIR=/d", "/c"},
+        {"--no-persist", "STATE_DIRECTORY=/s", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        srv_config config;
+        ck_assert_msg(load(cases[i].words, cases[i].variables, &config) == HOP_OK, "%s", error.text);
+        ck_assert_str_eq(config.data_dir, cases[i].folder);
+        ck_assert_int_eq(config.no_persist, i == 6);
+    }
+    hop_error nowhere = HOP_ERROR_NONE;
+    srv_config config;
+    char *argv[] = {(char *)(uintptr_t) "hopfieldd", NULL};
+    ck_assert_int_eq(srv_config_load(1, argv, NULL, &config, &nowhere), HOP_E_DOMAIN);
+    ck_assert_ptr_nonnull(strstr(nowhere.text, "--no-persist"));
 }
 END_TEST
 
@@ -120,7 +150,8 @@ START_TEST(precedence_is_command_line_environment_file)
     ck_assert_int_eq(load("", variable, &config), HOP_OK);
     ck_assert_uint_eq(config.workers, 3);
     write_file("log-level = debug\n");
-    char *environment[] = {variable, NULL};
+    static char home[] = "HOME=/home/nobody";
+    char *environment[] = {variable, home, NULL};
     char *argv[] = {(char *)(uintptr_t) "hopfieldd", NULL};
     srv_log_level level;
     ck_assert_int_eq(srv_config_reload_level(1, argv, environment, &level, &error), HOP_OK);
@@ -272,6 +303,7 @@ static Suite *make(void)
     TCase *tests = tcase_create("config");
     tcase_add_test(tests, defaults_of_the_contract);
     tcase_add_test(tests, costs_and_packing_can_be_chosen);
+    tcase_add_test(tests, sets_are_kept_where_the_environment_says);
     tcase_add_test(tests, precedence_is_command_line_environment_file);
     tcase_add_loop_test(tests, bad_options_are_named, 0, (int)(sizeof refused / sizeof *refused));
     tcase_add_loop_test(tests, bad_files_are_named_by_line, 0, (int)(sizeof bad_files / sizeof *bad_files));

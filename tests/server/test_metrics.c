@@ -17,7 +17,7 @@ static srv_text page;
 
 static void set_up(void)
 {
-    config = (srv_config){.memory_budget_bytes = 12345678};
+    config = (srv_config){.memory_budget_bytes = 12345678, .no_persist = true};
     app = (srv_app){.config = &config, .started_unix = 1000.5};
     hop_error error = HOP_ERROR_NONE;
     const srv_scheduler_options options = {.workers = 3, .queue_seconds = 1};

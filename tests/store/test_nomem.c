@@ -4,6 +4,7 @@
  *
  * The linker sends this program's calls of the allocator here (--wrap), those of the core it links included.
  */
+#include "disk.h"
 #include "fixture.h"
 #include "store/phi_cache.h"
 #include "support/check_main.h"
@@ -155,6 +156,77 @@ START_TEST(builds_without_memory_leave_a_dense_set)
 }
 END_TEST
 
+/* Written to disk, listed, read back with its maps. */
+static hop_status keep_and_load(store_budget *budget, const char *path, hop_error *error)
+{
+    store_folder *folder = NULL;
+    store_set *set = NULL, *again = NULL;
+    store_found *found = NULL;
+    hop_features *features = NULL;
+    size_t n = 0;
+    const store_loading loading = {.budget = budget, .packing = HOP_PACK_KEYS};
+    hop_status status = make_set(budget, &set, error);
+    if (status == HOP_OK) {
+        store_set_name(set, "s", 1);
+        status = store_folder_open(path, (store_listener){0}, &folder, error);
+    }
+    if (status == HOP_OK)
+        status = hop_features_build(set->model, 2, NULL, NULL, &features, error);
+    if (status == HOP_OK)
+        status = store_budget_charge(budget, hop_features_bytes(features), "maps", error);
+    if (status == HOP_OK) {
+        store_set_adopt(set, features, hop_features_bytes(features));
+        status = store_folder_save(folder, set, error);
+    }
+    if (status == HOP_OK)
+        status = store_folder_save_maps(folder, set, error);
+    if (status == HOP_OK)
+        status = store_folder_list(folder, &found, &n, error);
+    if (status == HOP_OK)
+        status = store_folder_load(folder, "s", 1, &loading, &again, error);
+    if (status == HOP_OK)
+        status = store_folder_load_maps(folder, again, SIZE_MAX, NULL, NULL, error);
+    if (status == HOP_OK)
+        status = store_folder_remove(folder, "s", error);
+    free(found);
+    store_set_release(again);
+    store_set_release(set);
+    store_folder_close(folder);
+    return status;
+}
+
+START_TEST(each_allocation_of_keeping_and_loading_may_fail)
+{
+    is_test = true;
+    ck_assert_int_eq(hop_isa_choose(NULL, NULL), HOP_OK);
+    char path[DISK_PATH_BYTES];
+    disk_folder_make(path);
+    long failures = 0;
+    for (long k = 0;; k++) {
+        hop_error error = HOP_ERROR_NONE;
+        store_budget budget;
+        store_budget_init(&budget, BUDGET_BYTES);
+        countdown = k;
+        hop_status status = keep_and_load(&budget, path, &error);
+        bool all_granted = countdown >= 0;
+        countdown = -1;
+        ck_assert_uint_eq(store_budget_reserved(&budget), 0);
+        ck_assert_ptr_null(strstr(disk_names(path), ".tmp"));
+        if (all_granted) {
+            ck_assert_msg(status == HOP_OK, "%s", error.text);
+            break;
+        }
+        failures += status != HOP_OK;
+        if (status != HOP_OK)
+            ck_assert_msg((status == HOP_E_NOMEM || status == HOP_E_IO) && error.text[0], "allocation %ld: %s", k,
+                          error.text);
+    }
+    ck_assert_str_eq(disk_names(path), "");
+    ck_assert_int_gt(failures, 20);
+    disk_folder_remove(path);
+}
+END_TEST
+
 START_TEST(each_allocation_of_sums_may_fail)
 {
     is_test = true;
@@ -231,6 +303,7 @@ static Suite *make(void)
     TCase *nomem = tcase_create("nomem");
     tcase_add_test(nomem, each_allocation_of_an_upload_may_fail);
     tcase_add_test(nomem, builds_without_memory_leave_a_dense_set);
+    tcase_add_test(nomem, each_allocation_of_keeping_and_loading_may_fail);
     tcase_add_test(nomem, each_allocation_of_sums_may_fail);
     tcase_add_test(nomem, each_allocation_of_a_measurement_may_fail);
     suite_add_tcase(suite, nomem);

@@ -1,0 +1,97 @@
+/*
+ * system.c - the table as the system has it.
+ */
+#include "store/system.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Linux moves at most 2 GiB less a page a call. */
+enum { PIECE_BYTES = 1 << 30 };
+
+static int real_open(int folder, const char *name, int flags, mode_t mode)
+{
+    return openat(folder, name, flags | O_CLOEXEC, mode);
+}
+
+static int64_t real_length(int file)
+{
+    struct stat about;
+    if (fstat(file, &about) != 0)
+        return -1;
+    if (!S_ISREG(about.st_mode)) {
+        errno = EINVAL;
+        return -1;
+    }
+    return about.st_size;
+}
+
+static int real_rename(int folder, const char *from, const char *to)
+{
+    return renameat(folder, from, folder, to);
+}
+
+static int real_unlink(int folder, const char *name)
+{
+    return unlinkat(folder, name, 0);
+}
+
+static int real_lock(int folder)
+{
+    return flock(folder, LOCK_EX | LOCK_NB);
+}
+
+const store_system store_system_real = {
+    .open = real_open,
+    .close = close,
+    .length = real_length,
+    .read = pread,
+    .write = pwrite,
+    .sync = fsync,
+    .rename = real_rename,
+    .unlink = real_unlink,
+    .make_folder = mkdir,
+    .lock = real_lock,
+};
+
+const store_system *store_system_calls = &store_system_real;
+
+bool store_system_read(int file, void *bytes, size_t n, uint64_t at)
+{
+    char *to = bytes;
+    while (n > 0) {
+        ssize_t got = store_system_calls->read(file, to, n < PIECE_BYTES ? n : PIECE_BYTES, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got == 0)
+            errno = ENODATA;
+        if (got <= 0)
+            return false;
+        to += got;
+        at += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+bool store_system_write(int file, const void *bytes, size_t n, uint64_t at)
+{
+    const char *from = bytes;
+    while (n > 0) {
+        ssize_t put = store_system_calls->write(file, from, n < PIECE_BYTES ? n : PIECE_BYTES, (off_t)at);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put == 0)
+            errno = EIO;
+        if (put <= 0)
+            return false;
+        from += put;
+        at += (uint64_t)put;
+        n -= (size_t)put;
+    }
+    return true;
+}
