@@ -95,11 +95,17 @@ static long first;
 static bool always;
 static int reason;
 static const char *failed;
+static _Thread_local const char *last;
+static _Thread_local char sequence[512];
 
 /* Is this the call that fails? */
 static bool fails(const char *call)
 {
     long number = atomic_fetch_add(&calls, 1);
+    size_t n = strlen(sequence);
+    if (call != last && n + strlen(call) + 2 < sizeof sequence)
+        snprintf(sequence + n, sizeof sequence - n, " %s", call);
+    last = call;
     if (number != first && !(always && number > first))
         return false;
     failed = call;
@@ -182,6 +188,8 @@ void disk_fail(long number, bool forever, int code)
     always = forever;
     reason = code;
     failed = "";
+    last = NULL;
+    sequence[0] = '\0';
     atomic_store(&calls, 0);
     store_system_calls = &bad;
 }
@@ -194,6 +202,11 @@ long disk_calls(void)
 const char *disk_failed_call(void)
 {
     return failed;
+}
+
+const char *disk_sequence(void)
+{
+    return sequence;
 }
 
 void disk_heal(void)

@@ -27,6 +27,7 @@ void disk_write(const char *folder, const char *name, const char *bytes, size_t 
 void disk_fail(long fails, bool forever, int code);
 long disk_calls(void);              /* counted since */
 const char *disk_failed_call(void); /* "rename" */
-void disk_heal(void);               /* the system's own table again */
+const char *disk_sequence(void); /* of this thread's calls since, each behind a space; calls alike in a row are one */
+void disk_heal(void);            /* the system's own table again */
 
 #endif

@@ -162,6 +162,26 @@ START_TEST(sets_are_there_after_a_restart)
 }
 END_TEST
 
+/* What makes a change durable, in the order that makes it so. The old version goes once the new one counts. */
+START_TEST(a_change_is_synced_before_it_is_acknowledged)
+{
+    hop_error error = HOP_ERROR_NONE;
+    kept_store store;
+    open_store(&store);
+    disk_fail(LONG_MAX, false, 0);
+    ck_assert_int_eq(put(&store, "a", 1, &error), HOP_OK);
+    ck_assert_str_eq(disk_sequence(), " open write sync close rename sync");
+    disk_fail(LONG_MAX, false, 0);
+    ck_assert_int_eq(put(&store, "a", 2, &error), HOP_OK);
+    ck_assert_str_eq(disk_sequence(), " open write sync close rename sync open unlink");
+    disk_fail(LONG_MAX, false, 0);
+    ck_assert_int_eq(store_registry_delete(store.fixture.registry, "a", NULL, &error), HOP_OK);
+    ck_assert_str_eq(disk_sequence(), " open rename sync unlink");
+    disk_heal();
+    close_store(&store);
+}
+END_TEST
+
 /* Feature maps are kept when they are built, and read instead of built. */
 START_TEST(maps_need_no_second_build)
 {
@@ -599,6 +619,7 @@ static Suite *make(void)
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, sets_are_there_after_a_restart);
+    tcase_add_test(tests, a_change_is_synced_before_it_is_acknowledged);
     tcase_add_test(tests, maps_need_no_second_build);
     tcase_add_loop_test(tests, every_failing_call_of_a_change_leaves_what_was, 0, 2 * SCENARIOS);
     tcase_add_test(tests, every_failing_call_of_a_start_is_survived);
