@@ -220,7 +220,9 @@ class Crash(Folder):
     """kill -9 at random moments, while sets are created, replaced, deleted and asked. The clients' own copy decides."""
 
     def start(self):
-        return self.daemon("--workers", "2").start()
+        daemon = self.daemon("--workers", "2").start()
+        self.addCleanup(daemon.kill)
+        return daemon
 
     def change(self, daemon, name, rng, known, unsure):
         """One change after the other; known: acknowledged tag of each name (None: no set); unsure: sent, no answer."""
