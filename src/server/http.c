@@ -20,12 +20,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,7 +42,8 @@ struct srv_http {
     struct MHD_Daemon *daemon;
     srv_linger *linger;
     srv_watch *watch;
-    int listen_fd; /* ours again after quiesce; -1 before */
+    int listen_fd; /* the library's to close */
+    int silent_fd; /* takes the listener's place when no more connections are wanted: never ready */
 };
 
 typedef struct exchange {
@@ -455,6 +458,8 @@ static void free_parts(srv_http *http)
 {
     srv_watch_free(http->watch);
     srv_linger_free(http->linger);
+    if (http->silent_fd >= 0)
+        close(http->silent_fd);
     free(http);
 }
 
@@ -467,8 +472,11 @@ hop_status srv_http_start(srv_app *app, int fd, srv_http **out, hop_error *error
         return hop_fail(error, HOP_E_NOMEM, "no memory for the listener");
     }
     http->app = app;
-    http->listen_fd = -1;
-    hop_status status = srv_linger_new(&http->linger, error);
+    http->listen_fd = fd;
+    http->silent_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    hop_status status = http->silent_fd >= 0
+                            ? srv_linger_new(&http->linger, error)
+                            : hop_fail(error, HOP_E_IO, "cannot make an event descriptor: %s", strerror(errno));
     if (status == HOP_OK)
         status = srv_watch_new(&http->watch, error);
     if (status != HOP_OK) {
@@ -500,11 +508,15 @@ hop_status srv_http_start(srv_app *app, int fd, srv_http **out, hop_error *error
     return HOP_OK;
 }
 
+/*
+ * MHD_quiesce_daemon() races with the library's epoll threads, which may take the listener out of their set at the same
+ * time: one of the two then calls that a panic and aborts the process (0.9.75). Putting another file under the
+ * listener's number closes the listener, and with it leaves every epoll set; the library does not notice.
+ */
 void srv_http_quiesce(srv_http *http)
 {
-    http->listen_fd = MHD_quiesce_daemon(http->daemon);
-    if (http->listen_fd >= 0)
-        shutdown(http->listen_fd, SHUT_RDWR); /* refuse at once; the number stays taken until the threads ended */
+    if (dup3(http->silent_fd, http->listen_fd, O_CLOEXEC) < 0)
+        srv_log(SRV_LOG_WARN, "cannot close the listener while draining: %s", strerror(errno));
 }
 
 void srv_http_stop(srv_http *http)
@@ -512,7 +524,5 @@ void srv_http_stop(srv_http *http)
     if (!http)
         return;
     MHD_stop_daemon(http->daemon);
-    if (http->listen_fd >= 0)
-        close(http->listen_fd);
     free_parts(http);
 }
