@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and nothing when none is.
-# Usage: scripts/install-deps.sh GROUP...     groups: build run test clang format container arm64
+# Usage: scripts/install-deps.sh GROUP...     groups: build run test clang format container arm64 experiments
 set -euo pipefail
 
 packages=()
@@ -12,11 +12,12 @@ for group in "$@"; do
       ;;
     run) packages+=(curl python3) ;;
     test) packages+=(check python3 curl) ;;
+    experiments) packages+=(python3-numpy python3-matplotlib) ;;
     clang) packages+=(clang libclang-rt-14-dev) ;;
     format) packages+=(clang-format shellcheck) ;;
     arm64) packages+=(gcc-aarch64-linux-gnu qemu-user meson ninja-build pkgconf python3 ca-certificates) ;;
     container) packages+=(buildah debootstrap curl python3 procps) ;;
-    *) echo "install-deps.sh: no group '$group' (build run test clang format container arm64)" >&2; exit 64 ;;
+    *) echo "install-deps.sh: no group '$group' (build run test clang format container arm64 experiments)" >&2; exit 64 ;;
   esac
 done
 

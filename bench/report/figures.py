@@ -13,6 +13,11 @@ def good(rows):
 
 def begin(title, x, y):
     figure, axes = plt.subplots(figsize=(8, 5))
+    dress(axes, title, x, y)
+    return figure, axes
+
+
+def dress(axes, title, x, y):
     axes.set_title(title, fontsize=12)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -20,7 +25,6 @@ def begin(title, x, y):
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    return figure, axes
 
 
 def finish(figure, path):

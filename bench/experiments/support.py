@@ -1,0 +1,92 @@
+"""How many memories an answer is made of, against beta: fixed points between one memory and the mean of all."""
+import numpy as np
+
+from modes import DENSE, ENTMAX, SPARSEMAX
+from page import Section, percent
+
+CLASSES = [("1", 1, 1), ("2-4", 2, 4), ("5-10", 5, 10), ("11-50", 11, 50), ("51-100", 51, 100),
+           ("none reaches it", 0, 0)]
+COLOURS = ["#0d2f57", "#1f5fa8", "#6fa3d8", "#c5dcf2", "#f2c9a0", "#d9730d"]
+THRESHOLD = 0.01
+STEPS = 5
+TOP = 100  # no more than 100 weights can reach 0.01
+
+
+def counts(answer, threshold):
+    return np.array([(weights >= threshold).sum() for weights in answer.weights()])
+
+
+def run(lab, images, name, command, folder):
+    betas = [0.1, 0.3, 0.5, 0.7, 1, 2, 3, 10] if images.side == 8 else [0.01, 0.03, 0.1, 0.3, 1, 3]
+    betas = betas[::3] if lab.quick else betas
+    asked = 20 if lab.quick else 400
+    order = np.random.default_rng(0).permutation(len(images.pixels))
+    queries, stored = images.pixels[order[:asked]], images.pixels[order[asked:]]
+    M = len(stored)
+    lab.load(stored, max_degree=0)
+    section = Section(
+        name, "Support size against beta: %s" % images.name,
+        "Between one memory and the mean of all of them, what are answers made of (the metastable states of Ramsauer et"
+        " al.), and from which beta on do the sparse models have a small support?",
+        ["%s images in [0, 1] are stored as they are, %d others are the queries; %d steps, the weights of the last one."
+         % ("{:,}".format(M), asked, STEPS),
+         "Counted per query: memories of weight at least %g (the published threshold); the support 1/sum p^2; for"
+         " `sparsemax` and `entmax`" % THRESHOLD,
+         "(alpha = 1.5) the memories of non-zero weight, at most 1,000. *None*: no memory reaches %g." % THRESHOLD],
+        "`default_rng(0)` splits the images.", command)
+    shares, medians, rows = [], {}, []
+    for beta in betas:
+        said = lab.ask(queries, beta, "dense", steps=STEPS, top=min(TOP, M), **{"returns": ["top", "support"]})
+        heavy, effective = counts(said, THRESHOLD), said.rows("support")
+        shares.append([((heavy >= low) & (heavy <= high)).mean() for _, low, high in CLASSES])
+        sizes = [np.median(effective)]
+        for mode in (SPARSEMAX, ENTMAX):
+            sparse = lab.ask(queries, beta, mode.mode, mode.model, steps=STEPS, top=min(1000, M), returns=["top"])
+            sizes.append(np.median(counts(sparse, 1e-300)))
+        medians[beta] = sizes
+        rows.append(["%g" % beta] + [percent(share) for share in shares[-1]] + [float(size) for size in sizes])
+    section.table(
+        "`dense`: share of the queries with so many memories of weight >= %g; medians of the support." % THRESHOLD,
+        ["beta"] + [label for label, _, _ in CLASSES] + ["dense, 1/sum p^2", "sparsemax, non-zero",
+                                                                   "entmax, non-zero"], rows)
+    if folder:
+        draw(betas, shares, medians, M, "%s/%s.png" % (folder, name))
+        section.plots.append((name, "Support sizes against beta"))
+    single = [beta for beta, share in zip(betas, shares) if share[0] > 0.5]
+    spread = [beta for beta, share in zip(betas, shares) if share[-1] > 0.5]
+    between = [beta for beta in betas if beta not in single and beta not in spread]
+    section.seen = [
+        "Three regimes, as the papers describe them: %s most answers are spread over so many memories that none reaches"
+        " %g; %s they are mixtures of a few to a hundred; %s most are one memory." % (
+            where("at beta", spread), THRESHOLD, where("at", between), where("at", single)),
+        "`sparsemax` (median support %s at beta = %g) and `entmax` (%s) leave the uniform regime at a smaller beta than"
+        " `dense` (%.3g): their weights are exactly 0 outside a window of 1/(beta(alpha-1)) below the best score." % (
+            format(medians[betas[0]][1], ".3g"), betas[0], format(medians[betas[0]][2], ".3g"), medians[betas[0]][0])]
+    return section
+
+
+def where(word, betas):
+    return word + " " + (", ".join("%g" % beta for beta in betas) if betas else "no beta of the sweep")
+
+
+def draw(betas, shares, medians, M, path):
+    import plots
+    figure, axes = plots.panels(["dense: memories of weight at least %g" % THRESHOLD,
+                                 "median support of %d memories" % M],
+                                ["beta", "beta"], ["share of the queries", "memories"], width=5.8)
+    base = np.zeros(len(betas))
+    for (label, _, _), colour, share in zip(CLASSES, COLOURS, np.array(shares).T):
+        axes[0].bar(range(len(betas)), share, bottom=base, color=colour, width=0.8, label=label)
+        base = base + share
+    axes[0].set_xticks(range(len(betas)), ["%g" % beta for beta in betas])
+    axes[0].set_ylim(0, 1)
+    axes[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    lines = [dict(DENSE.line, label="dense, 1/sum p^2"),
+             dict(SPARSEMAX.line, label="sparsemax, non-zero (1,000 at most)"),
+             dict(ENTMAX.line, label="entmax 1.5, non-zero (1,000 at most)")]
+    for which, line in enumerate(lines):
+        plots.curve(axes[1], betas, [medians[beta][which] for beta in betas], line)
+    axes[1].set_xscale("log")
+    axes[1].set_yscale("log")
+    axes[1].legend(frameon=False, fontsize=8)
+    plots.finish(figure, path)
