@@ -9,6 +9,7 @@ on MNIST and on a series where no path is given. Needs numpy and matplotlib (req
 """
 import argparse
 import os
+import signal
 import sys
 import time
 
@@ -161,6 +162,7 @@ def main():
     except ImportError as error:
         sys.exit("experiments.py: %s: pip install -r bench/experiments/requirements.txt" % error)
     import page
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the daemon ends too
     experiments = Experiments(options)
     os.makedirs(experiments.folder or options.docs, exist_ok=True)
     path, started = os.path.join(options.docs, "EXPERIMENTS.md"), time.monotonic()

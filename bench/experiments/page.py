@@ -1,6 +1,7 @@
 """docs/EXPERIMENTS.md: one section an experiment, between marks, so that one experiment rewrites its own alone."""
 import os
 import re
+import textwrap
 
 INTRODUCTION = """# Experiments
 
@@ -34,6 +35,10 @@ def percent(share):
     return "-" if share != share else "%.0f %%" % (100 * share)
 
 
+def wrapped(text, indent=""):
+    return textwrap.fill(text, 118, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
 class Section:
     """What one experiment has to say. Tables: (headings, rows of text or numbers). Plots: (file name, what it"
     " shows)."""
@@ -47,14 +52,16 @@ class Section:
         self.tables.append((caption, headings, [[number(cell) for cell in row] for row in rows]))
 
     def text(self):
-        lines = ["## " + self.title, "", "**Question.** " + self.question, "", "**Protocol.** " + self.protocol[0]]
-        lines += self.protocol[1:] + ["", "**Seeds.** " + self.seeds, "", "**Command.** `%s`" % self.command, ""]
+        lines = ["## " + self.title, ""]
+        for word, text in (("Question", self.question), ("Protocol", " ".join(self.protocol)), ("Seeds", self.seeds),
+                           ("Command", "`%s`" % self.command)):
+            lines += [wrapped("**%s.** %s" % (word, text)), ""]
         for caption, headings, rows in self.tables:
-            lines += [caption, "", "| " + " | ".join(headings) + " |", "|---|" + "--:|" * (len(headings) - 1)]
+            lines += [wrapped(caption), "", "| " + " | ".join(headings) + " |", "|---|" + "--:|" * (len(headings) - 1)]
             lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
         for file, alt in self.plots:
             lines += ["![%s](experiments/%s.png)" % (alt, file), ""]
-        return "\n".join(lines + ["**Seen.**", ""] + ["- " + sentence for sentence in self.seen])
+        return "\n".join(lines + ["**Seen.**", ""] + [wrapped("- " + sentence, "  ") for sentence in self.seen])
 
 
 def marked(name, text):
