@@ -136,7 +136,8 @@ class Session:
 
     def __init__(self, options, daemon_options):
         from daemon import Daemon
-        self.quick, self.daemon = options.quick, Daemon(options.build, *daemon_options)
+        patience = "--request-deadline-ms=600000"  # where other work runs, a batch may take longer than it should
+        self.quick, self.daemon = options.quick, Daemon(options.build, patience, *daemon_options)
 
     def __enter__(self):
         from lab import Lab

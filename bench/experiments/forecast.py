@@ -89,12 +89,13 @@ def run(lab, title, names, series, command, folder):
         draw(test, example, others, names, horizons, found, "%s/forecast.png" % folder)
         section.plots.append(("forecast", "Error against horizon, and one forecast"))
     h = horizons[0]
+    absolute = min(found[name, h][1] for name in others)
     best = min((found[mode.label, h][0], mode.label) for mode in MODES)
     rival = min((found[name, h][0], name) for name in others)
     worse = [mode.label for mode in MODES if found[mode.label, h][0] > rival[0]]
     section.seen = [
-        "`dense` halves persistence's squared error and beats the best of the three simple rules: at %d h %.3f against"
-        " %.3f (%s) and %.3f (persistence); at %d h %.3f against %.3f and %.3f." % (
+        "Squared error of `dense`, of the best simple rule and of persistence: at %d h %.3f against %.3f (%s) and %.3f"
+        " (persistence); at %d h %.3f against %.3f and %.3f." % (
             h, found["dense", h][0], rival[0], rival[1], found["persistence", h][0], horizon,
             found["dense", horizon][0], found[rival[1], horizon][0], found["persistence", horizon][0]),
         "It is an average over many continuations, not the nearest one: the chosen beta = %g has a median support of"
@@ -103,9 +104,9 @@ def run(lab, title, names, series, command, folder):
         "Best mode at %d h: `%s`, %.3f. %s" % (
             h, best[1], best[0], "No better than the best simple rule: %s." % ", ".join("`%s`" % name for name in worse)
             if worse else "Every mode beats the simple rules."),
-        "In mean absolute error the simple rules are closer (%.3f against %.3f at %d h). Trained networks do better on"
-        " this data; this is a check of the engine, not a forecaster." % (
-            found["dense", h][1], min(found[name, h][1] for name in others), h)]
+        "In mean absolute error the best simple rule is %s: %.3f against %.3f at %d h. These are every %dth hour's"
+        " windows of the test months, not to be set beside figures of another protocol." % (
+            "closer" if absolute < found["dense", h][1] else "no closer", absolute, found["dense", h][1], h, every)]
     return section
 
 

@@ -9,7 +9,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "clients", "python"))
 import hopfieldd  # noqa: E402  (found by the line above)
 
-MAPS_SECONDS = 120  # after which feature maps that are not ready are given up
+MAPS_SECONDS = 600  # after which feature maps that are not ready are given up
 SET = "experiment"
 
 

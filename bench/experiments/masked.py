@@ -43,7 +43,7 @@ def digits(lab, images, command):
 def mnist(lab, images, command):
     betas = {DOT: [0.001, 0.01, 0.1, 0.3, 1, 10], CENTRED: [0.1, 1, 10, 30, 100, 300]}
     study = Study("half-masked-mnist", images, command, [10, 20, 50, 100, 200, 500], 100,
-                  {DOT: 1, CENTRED: 100}, betas, 2)
+                  {DOT: 1, CENTRED: 100}, betas, 3)
     study.modes = [FEWER if mode is RANDOM_FEATURES else mode for mode in MODES]
     return study.smaller() if lab.quick else study
 
@@ -121,7 +121,7 @@ def measure(lab, study):
     found = Found()
     for draw in range(study.draws):
         for M, similarity in sorted({point[2:4] for point in points(study)}):
-            memories = study.images.draw(np.random.default_rng([draw, M]), M).astype(float)
+            memories = study.images.draw(np.random.default_rng(draw), M).astype(float)
             limit = lab.load(memories, similarity=similarity, max_degree=study.max_degree)["max_error"]
             lab.ready()
             for panel, x, size, alike, damage, beta in points(study):
@@ -201,8 +201,8 @@ def run(lab, study, folder):
          % QUERIES,
          "Error: the squared distance between answer, cut to [0, 1], and stored image, summed over pixels, mean over"
          " queries. *Own*: the stored image is the nearest of all to the answer."],
-        "%d draws of memories, `default_rng([draw, M])`, draw = 0 ... %d; queries' noise from `default_rng([draw, M,"
-        " 7])`. `random_mask` and `random_features` have seed 1%s." % (
+        "%d draws of memories, the first M of the order that `default_rng(draw)` gives, draw = 0 ... %d; queries' noise"
+        " from `default_rng([draw, M, 7])`. `random_mask` and `random_features` have seed 1%s." % (
             study.draws, study.draws - 1, "" if study.modes is MODES else ", the latter 512 features"), study.command)
     for similarity in (DOT, CENTRED):
         table(section, study, found, similarity)
@@ -217,7 +217,7 @@ def ranking(study, found, panel, similarity):
     """Modes by their error at their own best beta; window, which is told where to look, apart."""
     at_best = sorted((found.best(panel, study.betas[similarity], mode.label), mode.label)
                      for mode in MODES if mode.mode != "window")
-    return ", ".join("`%s` %.2f (beta %g)" % (label, error, beta) for (error, beta), label in at_best)
+    return ", ".join("`%s` %.3g (beta %g)" % (label, error, beta) for (error, beta), label in at_best)
 
 
 def seen(study, found):
@@ -229,25 +229,25 @@ def seen(study, found):
     lines = [
         "What is compared decides more than the mode. The papers' plain inner product prefers bright images, whatever"
         " they show; with the stored mean subtracted and lengths made equal, `dense` at its best beta goes from error"
-        " %.2f to %.2f at M = %d, own image nearest from %s to %s." % (
+        " %.3g to %.3g at M = %d, own image nearest from %s to %s." % (
             dot[0], centred[0], M, percent(found.own("beta", dot[1], "dense")),
             percent(found.own("beta, centred", centred[1], "dense"))),
-        "More memories are worse: `dense` goes from %.2f at M = %d to %.2f at M = %s (dot, beta = %g), from %.2f to"
-        " %.2f centred (beta = %g)." % (
+        "More memories are worse: `dense` goes from %.3g at M = %d to %.3g at M = %s (dot, beta = %g), from %.3g to"
+        " %.3g centred (beta = %g)." % (
             found.error("M", few, "dense"), few, found.error("M", many, "dense"), "{:,}".format(many), study.beta[DOT],
             found.error("M, centred", few, "dense"), found.error("M, centred", many, "dense"), study.beta[CENTRED]),
         "Each mode at its own best beta, M = %d, dot: %s. Centred: %s. The sparse models want a smaller beta than"
         " `dense` and are then as good." % (M, ranking(study, found, "beta", DOT),
                                     ranking(study, found, "beta, centred", CENTRED)),
         "`window` is not comparable: queries come in the order of the memories here, so that its place in the batch"
-        " tells it where the answer is (%.2f at M = %d, dot). The same queries shuffled: %.2f. It is a model for"
+        " tells it where the answer is (%.3g at M = %d, dot). The same queries shuffled: %.3g. It is a model for"
         " aligned sequences." % (found.error("M", M, "window"), M, found.error("M", M, "window, shuffled")),
         "`random_mask` keeps a tenth and loses the others: own image nearest in %s at M = %d. `linear` and"
-        " `random_features` stay near the mean image (%.2f): %.2f and %.2f at best." % (
+        " `random_features` stay near the mean image (%.3g): %.3g and %.3g at best." % (
             percent(found.own("M, centred", M, "random_mask")), M, found.error("M", M, MEAN),
             found.best("beta", study.betas[DOT], "linear")[0],
             found.best("beta", study.betas[DOT], "random_features")[0]),
-        "Noise: `dense` has error %.2f at sigma = %g and %.2f at sigma = %g (dot, M = %d; the mean image has %.2f)." % (
+        "Noise: `dense` has error %.3g at sigma = %g and %.3g at sigma = %g (dot, M = %d; the mean image has %.3g)." % (
             found.error("noise", study.noise[middle], "dense"), study.noise[middle],
             found.error("noise", study.noise[-1], "dense"), study.noise[-1], M,
             found.error("noise", study.noise[-1], MEAN)),

@@ -19,10 +19,10 @@ def counts(answer, threshold):
 def run(lab, images, name, command, folder):
     betas = [0.1, 0.3, 0.5, 0.7, 1, 2, 3, 10] if images.side == 8 else [0.01, 0.03, 0.1, 0.3, 1, 3]
     betas = betas[::3] if lab.quick else betas
-    asked = 20 if lab.quick else 400
+    asked = 20 if lab.quick else 400 if images.side == 8 else 200
     order = np.random.default_rng(0).permutation(len(images.pixels))
     queries, stored = images.pixels[order[:asked]], images.pixels[order[asked:]]
-    M = len(stored)
+    M, norms = len(stored), np.linalg.norm(stored, axis=1)
     lab.load(stored, max_degree=0)
     section = Section(
         name, "Support size against beta: %s" % images.name,
@@ -34,21 +34,25 @@ def run(lab, images, name, command, folder):
          " `sparsemax` and `entmax`" % THRESHOLD,
          "(alpha = 1.5) the memories of non-zero weight, at most 1,000. *None*: no memory reaches %g." % THRESHOLD],
         "`default_rng(0)` splits the images.", command)
-    shares, medians, rows = [], {}, []
+    shares, medians, different, rows = [], {}, {}, []
     for beta in betas:
-        said = lab.ask(queries, beta, "dense", steps=STEPS, top=min(TOP, M), **{"returns": ["top", "support"]})
+        said = lab.ask(queries, beta, "dense", steps=STEPS, top=min(TOP, M), returns=["top", "support"])
         heavy, effective = counts(said, THRESHOLD), said.rows("support")
         shares.append([((heavy >= low) & (heavy <= high)).mean() for _, low, high in CLASSES])
         sizes = [np.median(effective)]
+        ends = sorted({row[0]["id"] for row in said.document["top"]})
+        different[beta] = len(ends)
         for mode in (SPARSEMAX, ENTMAX):
             sparse = lab.ask(queries, beta, mode.mode, mode.model, steps=STEPS, top=min(1000, M), returns=["top"])
             sizes.append(np.median(counts(sparse, 1e-300)))
         medians[beta] = sizes
-        rows.append(["%g" % beta] + [percent(share) for share in shares[-1]] + [float(size) for size in sizes])
+        rows.append(["%g" % beta] + [percent(share) for share in shares[-1]] + [float(size) for size in sizes] +
+                    [different[beta]])
     section.table(
-        "`dense`: share of the queries with so many memories of weight >= %g; medians of the support." % THRESHOLD,
+        "`dense`: share of the queries with so many memories of weight >= %g; medians of the support. *Ends*: how many"
+        " different memories are the heaviest of some query." % THRESHOLD,
         ["beta"] + [label for label, _, _ in CLASSES] + ["dense, 1/sum p^2", "sparsemax, non-zero",
-                                                                   "entmax, non-zero"], rows)
+                                                         "entmax, non-zero", "dense, ends"], rows)
     if folder:
         draw(betas, shares, medians, M, "%s/%s.png" % (folder, name))
         section.plots.append((name, "Support sizes against beta"))
@@ -61,7 +65,10 @@ def run(lab, images, name, command, folder):
             where("at beta", spread), THRESHOLD, where("at", between), where("at", single)),
         "`sparsemax` (median support %s at beta = %g) and `entmax` (%s) leave the uniform regime at a smaller beta than"
         " `dense` (%.3g): their weights are exactly 0 outside a window of 1/(beta(alpha-1)) below the best score." % (
-            format(medians[betas[0]][1], ".3g"), betas[0], format(medians[betas[0]][2], ".3g"), medians[betas[0]][0])]
+            format(medians[betas[0]][1], ".3g"), betas[0], format(medians[betas[0]][2], ".3g"), medians[betas[0]][0]),
+        "One memory need not be the right one: with the plain inner product the %d queries end in %d different memories"
+        " at beta = %g, larger than %s of all memories (mean over the ends): steps lead to the bright images." % (
+            asked, different[betas[-1]], betas[-1], percent((norms[ends][:, None] > norms[None]).mean()))]
     return section
 
 
