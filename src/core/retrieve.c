@@ -11,49 +11,6 @@
 #include "core/status.h"
 #include "core/structured.h"
 
-static const char *const mode_words[] = {
-    [HOP_AUTO] = "auto",
-    [HOP_DENSE] = "dense",
-    [HOP_ALMOST_LINEAR] = "almost_linear",
-    [HOP_TOP_K] = "top_k",
-    [HOP_RANDOM_MASK] = "random_mask",
-    [HOP_WINDOW] = "window",
-    [HOP_LINEAR] = "linear",
-    [HOP_RANDOM_FEATURES] = "random_features",
-    [HOP_SPARSEMAX] = "sparsemax",
-    [HOP_ENTMAX] = "entmax",
-};
-
-const char *hop_mode_word(hop_mode mode)
-{
-    return mode_words[mode];
-}
-
-hop_status hop_mode_parse(const char *word, hop_mode *out, hop_error *error)
-{
-    for (size_t i = 0; i < sizeof mode_words / sizeof *mode_words; i++) {
-        if (strcmp(word, mode_words[i]) == 0) {
-            *out = (hop_mode)i;
-            return HOP_OK;
-        }
-    }
-    return hop_fail(error, HOP_E_UNKNOWN,
-                    "unknown mode \"%.64s\"; one of auto, almost_linear, dense, top_k, random_mask, window, linear, "
-                    "random_features, sparsemax, entmax",
-                    word);
-}
-
-const char *hop_fallback_word(hop_fallback fallback)
-{
-    static const char *const words[] = {
-        [HOP_FALLBACK_BOUND] = "bound",
-        [HOP_FALLBACK_COST] = "cost",
-        [HOP_FALLBACK_BUILDING] = "building",
-        [HOP_FALLBACK_RETURN] = "return",
-    };
-    return words[fallback];
-}
-
 size_t hop_retrieve_workspace_bytes(const hop_model *model, size_t L)
 {
     return hop_frame_bytes(model, hop_model_features(model), L ? L : 1);

@@ -19,22 +19,6 @@ void hop_parameters_default(hop_parameters *out)
     *out = (hop_parameters){.k = 32, .keep = 0.1, .seed = 0, .width = SIZE_MAX, .features = 0, .alpha = 1.5};
 }
 
-hop_against hop_mode_against(hop_mode mode)
-{
-    switch (mode) {
-    case HOP_SPARSEMAX:
-    case HOP_ENTMAX:
-        return HOP_AGAINST_MODEL;
-    case HOP_RANDOM_MASK:
-    case HOP_WINDOW:
-    case HOP_LINEAR:
-    case HOP_RANDOM_FEATURES:
-        return HOP_AGAINST_NOTHING;
-    default:
-        return HOP_AGAINST_DENSE;
-    }
-}
-
 static hop_status check_parameters(const hop_request *request, size_t L, hop_error *error)
 {
     const hop_parameters *of = &request->parameters;
