@@ -12,6 +12,9 @@
 
 enum { WAIT_MS = 20 };
 
+/* Shorter builds run to their end, whoever still wants them: a few turns of a watch. */
+#define WATCHED_SECONDS 0.1
+
 /* Under the cache's lock but for `sums`, which does not change once `ready` is. */
 struct store_phi {
     store_phi_cache *cache;
@@ -38,6 +41,15 @@ struct store_phi_cache {
     uint64_t tick, found, built, dropped;
 };
 
+static void condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
 hop_status store_phi_cache_new(size_t limit_bytes, store_phi_cache **out, hop_error *error)
 {
     store_phi_cache *cache = calloc(1, sizeof *cache);
@@ -45,11 +57,7 @@ hop_status store_phi_cache_new(size_t limit_bytes, store_phi_cache **out, hop_er
         return hop_fail(error, HOP_E_NOMEM, "out of memory");
     cache->limit_bytes = limit_bytes;
     pthread_mutex_init(&cache->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&cache->settled, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&cache->settled);
     *out = cache;
     return HOP_OK;
 }
@@ -222,29 +230,18 @@ static hop_status make_room(store_phi_cache *cache, store_phi *phi, size_t kept,
     }
 }
 
-/* The listed, unready entry's sums. */
-static hop_status build(store_phi_cache *cache, store_phi *phi, const hop_model *model, const hop_request *request,
-                        const hop_executor *executor, hop_error *error)
-{
-    size_t width = executor ? executor->width : 1;
-    size_t bytes = hop_phi_sums_build_bytes(model, request->mode, &request->parameters, width);
-    size_t kept = hop_phi_sums_bytes_estimate(model, request->mode, &request->parameters);
-    hop_status status = make_room(cache, phi, kept, bytes, error);
-    if (status != HOP_OK)
-        return status;
-    hop_phi_sums *sums = NULL;
-    status = hop_phi_sums_new(model, request->mode, request->beta, &request->parameters, executor, NULL, &sums, error);
-    if (status != HOP_OK)
-        return status;
-    phi->sums = sums;
-    assert(hop_phi_sums_bytes(sums) <= kept && kept <= bytes);
-    store_budget_release(phi->budget, bytes - kept);
-    phi->charged_bytes = kept;
-    return HOP_OK;
-}
+/* Asks, beside a build that is busy, whether anybody still wants it. */
+typedef struct watch {
+    bool (*give_up)(void *context);
+    void *context;
+    hop_progress progress; /* the build's */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool over; /* under the lock */
+} watch;
 
-/* Wait a little for some build to end; under the lock. */
-static void wait_a_little(store_phi_cache *cache)
+/* Wait WAIT_MS at most; under the lock. */
+static void wait_a_little(pthread_cond_t *condition, pthread_mutex_t *lock)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -253,7 +250,74 @@ static void wait_a_little(store_phi_cache *cache)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    pthread_cond_timedwait(&cache->settled, &cache->lock, &until);
+    pthread_cond_timedwait(condition, lock, &until);
+}
+
+static void *keep_watch(void *argument)
+{
+    watch *self = argument;
+    pthread_mutex_lock(&self->lock);
+    while (!self->over) {
+        wait_a_little(&self->changed, &self->lock);
+        if (!self->over && self->give_up(self->context))
+            atomic_store_explicit(&self->progress.cancel, true, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return NULL;
+}
+
+/*
+ * hop_phi_sums_new(), with a thread that watches where that is predicted to be worth one. Where there can be none the
+ * sums are made to the end, as they are for callers that never give up.
+ */
+static hop_status make_watched(const hop_model *model, const hop_request *request, const hop_executor *executor,
+                               bool (*give_up)(void *context), void *context, hop_phi_sums **out, hop_error *error)
+{
+    watch self = {.give_up = give_up, .context = context};
+    pthread_t thread;
+    bool watched = give_up && hop_phi_sums_build_seconds(model, request->mode, &request->parameters) > WATCHED_SECONDS;
+    if (watched) {
+        pthread_mutex_init(&self.lock, NULL);
+        condition_init(&self.changed);
+        watched = pthread_create(&thread, NULL, keep_watch, &self) == 0;
+        if (!watched) {
+            pthread_cond_destroy(&self.changed);
+            pthread_mutex_destroy(&self.lock);
+        }
+    }
+    hop_status status = hop_phi_sums_new(model, request->mode, request->beta, &request->parameters, executor,
+                                         &self.progress, out, error);
+    if (watched) {
+        pthread_mutex_lock(&self.lock);
+        self.over = true;
+        pthread_cond_signal(&self.changed);
+        pthread_mutex_unlock(&self.lock);
+        pthread_join(thread, NULL);
+        pthread_cond_destroy(&self.changed);
+        pthread_mutex_destroy(&self.lock);
+    }
+    return status;
+}
+
+/* The listed, unready entry's sums. */
+static hop_status build(store_phi_cache *cache, store_phi *phi, const hop_model *model, const hop_request *request,
+                        const hop_executor *executor, bool (*give_up)(void *context), void *context, hop_error *error)
+{
+    size_t width = executor ? executor->width : 1;
+    size_t bytes = hop_phi_sums_build_bytes(model, request->mode, &request->parameters, width);
+    size_t kept = hop_phi_sums_bytes_estimate(model, request->mode, &request->parameters);
+    hop_status status = make_room(cache, phi, kept, bytes, error);
+    if (status != HOP_OK)
+        return status;
+    hop_phi_sums *sums = NULL;
+    status = make_watched(model, request, executor, give_up, context, &sums, error);
+    if (status != HOP_OK)
+        return status;
+    phi->sums = sums;
+    assert(hop_phi_sums_bytes(sums) <= kept && kept <= bytes);
+    store_budget_release(phi->budget, bytes - kept);
+    phi->charged_bytes = kept;
+    return HOP_OK;
 }
 
 store_phi *store_phi_cache_find(store_phi_cache *cache, store_set *set, const hop_request *request)
@@ -309,7 +373,7 @@ static hop_status find_or_list(store_phi_cache *cache, store_set *set, const sto
             pthread_mutex_lock(&cache->lock);
             continue;
         }
-        wait_a_little(cache);
+        wait_a_little(&cache->settled, &cache->lock);
         pthread_mutex_unlock(&cache->lock);
         bool enough = give_up && give_up(context);
         pthread_mutex_lock(&cache->lock);
@@ -335,7 +399,7 @@ hop_status store_phi_cache_get(store_phi_cache *cache, store_set *set, const hop
         *out = found;
         return status;
     }
-    status = build(cache, mine, set->model, request, executor, error);
+    status = build(cache, mine, set->model, request, executor, give_up, context, error);
     pthread_mutex_lock(&cache->lock);
     mine->ready = status == HOP_OK;
     if (mine->ready) {

@@ -277,6 +277,33 @@ START_TEST(one_makes_them_and_the_others_wait)
 }
 END_TEST
 
+static bool enough_at_third(void *context)
+{
+    return atomic_fetch_add((atomic_int *)context, 1) >= 2;
+}
+
+/* A build of seconds ends soon after nobody wants it any more, and leaves nothing. */
+START_TEST(who_makes_them_may_have_enough)
+{
+    enum { LONG_D = 1024, FEATURES = 8 * LONG_D };
+    caches c;
+    const store_options options = {.max_error = -1, .max_degree = 0};
+    fixture_init(&c.fixture, (size_t)1 << 30, NULL);
+    ck_assert_int_eq(store_phi_cache_new((size_t)1 << 29, &c.cache, NULL), HOP_OK);
+    c.set = fixture_set(&c.fixture, M, LONG_D, 0, &options);
+    const size_t before_bytes = store_budget_reserved(&c.fixture.budget);
+    const hop_request request = asking(FEATURES, 1);
+    store_phi *none = NULL;
+    atomic_int asked = 0;
+    ck_assert_int_eq(store_phi_cache_get(c.cache, c.set, &request, NULL, enough_at_third, &asked, &none, NULL),
+                     HOP_E_CANCELLED);
+    ck_assert_int_ge(atomic_load(&asked), 3);
+    ck_assert(!none && count(&c).entries == 0 && count(&c).built == 0);
+    ck_assert_uint_eq(store_budget_reserved(&c.fixture.budget), before_bytes);
+    close_caches(&c);
+}
+END_TEST
+
 static void *crowd(void *argument)
 {
     caches *c = argument;
@@ -324,6 +351,7 @@ static Suite *make(void)
     suite_add_tcase(suite, one);
     TCase *many = tcase_create("several threads");
     tcase_add_test(many, one_makes_them_and_the_others_wait);
+    tcase_add_test(many, who_makes_them_may_have_enough);
     tcase_add_test(many, a_crowd_shares_a_cache_that_is_too_small);
     suite_add_tcase(suite, many);
     return suite;
