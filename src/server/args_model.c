@@ -3,6 +3,7 @@
  */
 #include "server/args_model.h"
 
+#include "server/decimal.h"
 #include "server/refuse.h"
 
 #include <stdio.h>
@@ -137,10 +138,12 @@ static hop_status read_real(const srv_options *options, const char *name, double
     if (status != HOP_OK)
         return status;
     bool under = open ? !(value > low) : !(value >= low);
-    if (under || !(value <= high))
+    if (under || !(value <= high)) {
+        char digits[SRV_F64_TEXT_MAX]; /* all of them: with fewer, what is just outside reads as the limit */
         return srv_refuse_limit(error, HOP_E_DOMAIN, -1, -1, under ? low : high, value,
-                                "%s must be %s%g and at most %g, not %g", name, open ? "above " : "at least ", low,
-                                high, value);
+                                "%s must be %s%g and at most %g, not %.*s", name, open ? "above " : "at least ", low,
+                                high, (int)(srv_f64_write(digits, value) - digits), digits);
+    }
     *out = value;
     return HOP_OK;
 }

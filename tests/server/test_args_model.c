@@ -129,6 +129,7 @@ START_TEST(wrong_parameters)
         {"top_k", "", "k=", HOP_E_FORMAT, "`k` must be a number"},
         {"random_mask", ",\"model\":{\"keep\":0}", "", HOP_E_DOMAIN, "keep must be above 0 and at most 1, not 0"},
         {"random_mask", ",\"model\":{\"keep\":1.5}", "", HOP_E_DOMAIN, "keep must be above 0 and at most 1, not 1.5"},
+        {"random_mask", "", "keep=1.0000001", HOP_E_DOMAIN, "keep must be above 0 and at most 1, not 1.0000001"},
         {"random_mask", "", "keep=-0.1", HOP_E_DOMAIN, "keep must be above 0"},
         {"random_mask", "", "keep=nan", HOP_E_FORMAT, "`keep` must be a number"},
         {"random_mask", ",\"model\":{\"seed\":-1}", "", HOP_E_DOMAIN, "seed must be 0 to 9223372036854775807, not -1"},
@@ -140,6 +141,8 @@ START_TEST(wrong_parameters)
         {"random_features", "", "features=65537", HOP_E_DOMAIN, "features must be 1 to 65536, not 65537"},
         {"entmax", ",\"model\":{\"alpha\":1}", "", HOP_E_DOMAIN, "alpha must be at least 1.01 and at most 2, not 1"},
         {"entmax", "", "alpha=2.5", HOP_E_DOMAIN, "alpha must be at least 1.01 and at most 2, not 2.5"},
+        {"entmax", "", "alpha=1.0099999999", HOP_E_DOMAIN,
+         "alpha must be at least 1.01 and at most 2, not 1.0099999999"},
         {"entmax", ",\"model\":{\"alpha\":true}", "", HOP_E_FORMAT, "`alpha` must be a number, not a boolean"},
         {"softmax1", "", "", HOP_E_UNKNOWN, "softmax1"},
     };
