@@ -31,7 +31,7 @@ store_phi *store_phi_cache_find(store_phi_cache *cache, store_set *set, const ho
  *
  * Of several threads that want the same sums one makes them, on `executor` (may be NULL) and without any lock, and the
  * others wait. give_up(context) is asked every few hundredths of a second of waiting, and of a build that is predicted
- * to take a tenth of a second or more, there by another thread; may be NULL. Where who makes them gives up, one of those
+ * to take over a tenth of a second, there by another thread; may be NULL. Where who makes them gives up, one of those
  * that wait begins anew.
  * Errors: HOP_E_BUDGET (they do not fit the cache's limit, or the memory budget, whatever is given up for them),
  * HOP_E_CANCELLED (give_up() said so), those of hop_phi_sums_new().
