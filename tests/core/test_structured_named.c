@@ -448,6 +448,67 @@ START_TEST(differences_below_f32_are_seen)
 }
 END_TEST
 
+/*
+ * Rows that are the same numbers in some order, and one number more: with a query that is the same in all the others,
+ * scores differ by that one alone, while f32 scores differ by their roundings too, which are far larger.
+ */
+static void shuffle_rows(size_t M)
+{
+    enum { D = 8 };
+    static const float numbers[D - 1] = {0.1F, 0.7F, -0.3F, 0.9F, -0.55F, 0.23F, 1.3F};
+    test_rng rng;
+    test_rng_init(&rng, test_cases_seed, 40);
+    for (size_t mu = 0; mu < M; mu++) {
+        float *row = test_data.memories + mu * D;
+        memcpy(row, numbers, sizeof numbers);
+        for (size_t l = D - 2; l > 0; l--) {
+            const size_t other = test_rng_below(&rng, l + 1);
+            const float kept = row[l];
+            row[l] = row[other];
+            row[other] = kept;
+        }
+        row[D - 1] = (float)(mu * 7919 % M);
+    }
+}
+
+START_TEST(the_order_is_not_that_of_f32_scores)
+{
+    enum { M = 6000, D = 8 };
+    const float query[D] = {1, 1, 1, 1, 1, 1, 1, 1e-9F};
+    shuffle_rows(M);
+    test_start(&engine, M, D, 0, 0, 1);
+    hop_request request = all_returns(HOP_TOP_K, 1);
+    request.parameters.k = 20;
+    test_must_retrieve(&engine, &request, 1, query);
+    for (size_t i = 0; i < 20; i++)
+        ck_assert_float_eq(test_data.memories[engine.answer.top_id[i] * D + D - 1], (float)(M - 1 - i));
+    test_engine_fini(&engine);
+}
+END_TEST
+
+/* The lightest of the support weigh less than an f32 score is off by. */
+START_TEST(supports_are_not_those_of_f32_scores)
+{
+    enum { M = 6000, D = 8 };
+    static const double alphas[] = {2, 1.5};
+    const float query[D] = {1, 1, 1, 1, 1, 1, 1, 1e-7F};
+    const double beta = 1000;
+    shuffle_rows(M);
+    for (size_t mu = 0; mu < M; mu++)
+        test_data.values[mu] = (float)(mu % 2);
+    test_start(&engine, M, D, 1, 0, 1);
+    for (size_t i = 0; i < sizeof alphas / sizeof *alphas; i++) {
+        hop_request request = test_request(beta, HOP_ENTMAX, (double)INFINITY);
+        request.parameters.alpha = alphas[i];
+        test_must_retrieve(&engine, &request, 1, query);
+        ck_assert(oracle_entmax(&engine.oracle, beta, query, alphas[i], engine.truth));
+        const double off = (double)oracle_distance(engine.truth, engine.answer.z), bound = engine.answer.error_bound[0];
+        ck_assert_msg(off <= bound && bound < 1e-6, "alpha %g: off by %.3g, bound %.3g", alphas[i], off, bound);
+    }
+    test_engine_fini(&engine);
+}
+END_TEST
+
 /* More candidates than any list holds: memories are walked again and again, and the answer is the same model's. */
 START_TEST(supports_beyond_every_list_are_answered)
 {
@@ -688,6 +749,8 @@ static Suite *make(void)
     TCase *lists = tcase_create("lists");
     tcase_add_test(lists, ties_go_to_the_lower_id);
     tcase_add_test(lists, differences_below_f32_are_seen);
+    tcase_add_test(lists, the_order_is_not_that_of_f32_scores);
+    tcase_add_test(lists, supports_are_not_those_of_f32_scores);
     tcase_add_test(lists, supports_beyond_every_list_are_answered);
     suite_add_tcase(suite, lists);
     TCase *bits = tcase_create("bits");
