@@ -217,8 +217,9 @@ static void run_segment(void *arg, size_t i)
     lay_out_segment(model, w.segments + i * lay_out_segment(model, NULL, NULL), &own);
     list *lists = w.lists + i * HOP_SIEVE_ROWS;
     for (size_t q = 0; q < sieve->n; q++)
-        lists[q] = (list){
-            .entries = w.room + (q * sieve->segments + i) * sieve->capacity, .top = -INFINITY, .threshold = -INFINITY};
+        lists[q] = (list){.entries = w.room + (q * sieve->segments + i) * sieve->capacity,
+                          .top = -INFINITY,
+                          .threshold = i ? w.lists[q].threshold : -INFINITY};
     hop_panel_f32 at = {.d = d, .L = sieve->n, .columns = model->columns, .keys = own.keys, .x = w.x};
     for (size_t panel = panels / count * i + panels % count * i / count; panel < end; panel++) {
         const size_t rest = model->M - panel * HOP_PANEL;
