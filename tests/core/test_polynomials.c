@@ -10,6 +10,7 @@
 #include "core/fourth.h"
 #include "core/minimax.h"
 #include "core/model.h"
+#include "core/pencil.h"
 #include "core/rounding.h"
 
 #include <math.h>
@@ -331,6 +332,41 @@ static double largest_ratio(test_rng *rng, const float *rows, size_t M, size_t d
     return largest;
 }
 
+/*
+ * A's largest eigenvector is at right angles to where the recurrence starts, which then sees the other eigenvalue alone.
+ * What it looks for is a guess: an answer is one that was proved, or there is none.
+ */
+START_TEST(a_guess_that_is_too_small_is_not_an_answer)
+{
+    enum { N = 2 };
+    static const double seen[] = {0.01, 0.5, 0.985, 1};
+    for (int both = 0; both < 2; both++)
+        for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
+            /* v of norm 1, v_1 + (1 + 1/7) v_2 = 0; A = seen I + (1 - seen) v v^T, or less that where both signs count */
+            const double v[N] = {8 / sqrt(113), -7 / sqrt(113)}, sign = both ? -1 : 1;
+            double A[N * N], B[N * N] = {1, 0, 0, 1}, factor[N * N], trial[N * N], root[N], work[4 * N];
+            for (size_t k = 0; k < N * N; k++)
+                A[k] = sign * ((k % (N + 1) ? 0 : seen[i]) + (1 - seen[i]) * v[k / N] * v[k % N]);
+            const hop_pencil pencil = {.n = N,
+                                       .both = both,
+                                       .A = A,
+                                       .B = B,
+                                       .factor = factor,
+                                       .trial = trial,
+                                       .root = root,
+                                       .work = work,
+                                       .most_A = 1,
+                                       .most_B = 1,
+                                       .error_A = 0x1p-50,
+                                       .error_B = 0x1p-50};
+            ck_assert(hop_pencil_factor(&pencil));
+            const double K = hop_pencil_bound(&pencil, NULL);
+            ck_assert_msg(K >= 1, "both=%d: K=%g where 1 is the least, %g was seen", both, K, seen[i]);
+            ck_assert(seen[i] < 0.9 || K < 1.1);
+        }
+}
+END_TEST
+
 START_TEST(fourth_moments_stay_below_their_factor)
 {
     test_rng rng;
@@ -647,6 +683,7 @@ static Suite *make(void)
     tcase_add_test(tcase, every_certificate_bounds_the_answer);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("sets");
+    tcase_add_test(tcase, a_guess_that_is_too_small_is_not_an_answer);
     tcase_add_test(tcase, fourth_moments_stay_below_their_factor);
     tcase_add_test(tcase, no_query_sees_more_than_the_skewness);
     tcase_add_test(tcase, constant_columns_and_mirrored_sets_have_their_numbers);
