@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     HOP_PANEL = 64,              /* memories of one panel */
@@ -236,9 +237,20 @@ typedef struct hop_query_sums {
     double box, up, down;          /* |w| extent, max(w low, w high), max(-w low, -w high) */
 } hop_query_sums;
 
+/*
+ * Where a sieve's scores go. found() is told of query q's memories from number `memory` of the run on, a multiple of
+ * 32: bit i of `which`, not 0, stands for the next i-th, whose score is scores[i]. It may change least[q], which counts
+ * from the next panel on. By query memories come in order.
+ */
+typedef struct hop_sift {
+    const float *least; /* L; -INFINITY: all */
+    void (*found)(void *context, size_t q, size_t memory, uint64_t which, const float *scores);
+    void *context;
+} hop_sift;
+
 typedef struct hop_kernels {
     const char *isa;
-    size_t run_bytes; /* of the panels of one call of panel_f32: they are read once a group, from the second cache */
+    size_t run_bytes; /* of the panels of one call, which are read once a group, from the second cache */
     size_t batch_f32; /* queries of a pass, at most: more would not read the panels any faster */
 
     /* What the f32 panels promise: docs/MATH.md, "Dense". */
@@ -266,10 +278,12 @@ typedef struct hop_kernels {
     void (*max_f64)(const hop_panel_f64 *panel, double *top);
 
     /*
-     * scores[q * HOP_PANEL + m] = t for m < count <= HOP_PANEL, the rest undefined: d + 1 roundings at most. They are
-     * those of max_f64, and of max_f32 unless the table has queries_f32().
+     * A run of at most HOP_RUN memories: those whose t, within d + 1 roundings or score_depth, the larger, is least[q]
+     * or more are reported. Reads keys, x, queries; scratch of hop_scratch_bytes(columns) or
+     * scratch_f32_bytes(d, columns), the larger.
      */
-    void (*scores_f32)(const hop_panel_f32 *panel, float *scores);
+    void (*sift_f32)(const hop_panel_f32 *panel, const hop_sift *to);
+    /* scores[q * HOP_PANEL + m] = t as of max_f64, for m < count <= HOP_PANEL; the rest undefined. */
     void (*scores_f64)(const hop_panel_f64 *panel, double *scores);
 
     /* By precision and form: side by side, and a single query. */

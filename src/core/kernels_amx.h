@@ -243,7 +243,7 @@ typedef struct amx_scratch {
 static inline size_t amx_piece(size_t d, size_t columns)
 {
     const size_t panel = HOP_PANEL * (amx_key_words(d) + amx_value_words(columns)) * sizeof(uint16_t);
-    const size_t panels = AMX_PIECE_BYTES / panel;
+    const size_t panels = AMX_PIECE_BYTES / (panel ? panel : 1);
     return (panels < 1 ? 1 : panels > HOP_RUN / HOP_PANEL ? HOP_RUN / HOP_PANEL : panels) * HOP_PANEL;
 }
 
@@ -394,6 +394,56 @@ static void amx_top(const hop_panel_f32 *panel, float *top)
 }
 
 /*
+ * One group of queries through a piece of `count` memories. A block's scores are looked at behind the products of the
+ * next one, so that a branch taken for a candidate never stops the tile unit.
+ */
+static void amx_sift_group(const hop_panel_f32 *panel, size_t first, size_t low, size_t count, const amx_scratch *at,
+                           const hop_sift *to)
+{
+    const size_t d = panel->d, blocks = (count + AMX_BLOCK - 1) / AMX_BLOCK;
+    const size_t queries = panel->L - first < AMX_QUERIES ? panel->L - first : AMX_QUERIES;
+    const uint16_t *x = (const uint16_t *)panel->queries + first / AMX_QUERIES * amx_chunks(d) * AMX_SQUARE;
+    simd_ahead ahead = sift_ahead_of(panel, low, count, first, AMX_QUERIES, blocks);
+    for (size_t block = 0; block <= blocks; block++) {
+        simd_fetch_ahead(&ahead);
+        if (block < blocks)
+            amx_scores(queries, d, x, at->keys + block * AMX_BLOCK * amx_key_words(d),
+                       at->scores + block % 2 * AMX_QUERIES * AMX_BLOCK, NULL);
+        if (block == 0)
+            continue;
+        const size_t m = (block - 1) * AMX_BLOCK;
+        const uint64_t real = sift_first(count - m < AMX_BLOCK ? count - m : AMX_BLOCK);
+        const float *row = at->scores + (block - 1) % 2 * AMX_QUERIES * AMX_BLOCK;
+        for (size_t q = 0; q < queries; q++, row += AMX_BLOCK) {
+            const uint64_t which = sift_row(AMX_BLOCK, row, to->least + first + q) & real;
+            if (which)
+                to->found(to->context, first + q, low + m, which, row);
+        }
+    }
+}
+
+/* The keys' planes are made once for all queries. */
+static void amx_sift(const hop_panel_f32 *panel, const hop_sift *to)
+{
+    if (!panel->d || !panel->queries) {
+        sift_f32(panel, to);
+        return;
+    }
+    assert(panel->count <= HOP_RUN);
+    const size_t d = panel->d, most = amx_piece(d, panel->columns);
+    const amx_scratch at = amx_lay_out(d, panel->columns, panel->scratch);
+    amx_begin();
+    for (size_t low = 0; low < panel->count; low += most) {
+        const size_t count = panel->count - low < most ? panel->count - low : most;
+        for (size_t m = 0; m < count; m += HOP_PANEL)
+            amx_keys(d, panel->keys + (low + m) * d, at.keys + m * amx_key_words(d));
+        for (size_t first = 0; first < panel->L; first += AMX_QUERIES)
+            amx_sift_group(panel, first, low, count, &at, to);
+    }
+    _tile_release();
+}
+
+/*
  * Where tiles are faster, by measurement: of short rows it takes many queries to pay for the planes, those of a few
  * numbers are all exp, and the planes of a panel must fit in the second cache. A pass must find its maxima as it will
  * score: nothing else may decide.
@@ -413,6 +463,14 @@ static void amx_panel_where_it_pays(const hop_panel_f32 *panel)
 static void amx_top_where_it_pays(const hop_panel_f32 *panel, float *top)
 {
     (amx_pays(panel) ? amx_top : top_f32)(panel, top);
+}
+
+/* The same for scores alone, for which only keys are split, and which nothing has to agree with. */
+static void amx_sift_where_it_pays(const hop_panel_f32 *panel, const hop_sift *to)
+{
+    const size_t bytes = HOP_PANEL * amx_key_words(panel->d) * sizeof(uint16_t);
+    const bool pays = panel->queries && panel->d > AMX_SIDE && panel->L >= 56 && bytes <= AMX_PIECE_BYTES;
+    (pays ? amx_sift : sift_f32)(panel, to);
 }
 
 #endif

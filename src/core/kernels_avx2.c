@@ -69,6 +69,11 @@ static inline vec_f32 where_least_f32(vec_f32 t, vec_f32 low, vec_f32 v)
     return _mm256_and_ps(_mm256_cmp_ps(t, low, _CMP_GE_OQ), v);
 }
 
+static inline unsigned which_least_f32(vec_f32 t, vec_f32 low)
+{
+    return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(t, low, _CMP_GE_OQ));
+}
+
 static inline vec_f32 first_lanes_f32(vec_f32 v, int n, vec_f32 other)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -220,7 +225,7 @@ const hop_kernels hop_kernels_avx2 = {
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,
     .max_f64 = top_f64,
-    .scores_f32 = scores_f32,
+    .sift_f32 = sift_f32,
     .scores_f64 = scores_f64,
     .lanes_f32 = SWEEPS_LANES(f32, float),
     .lanes_f64 = SWEEPS_LANES(f64, double),

@@ -67,6 +67,11 @@ static inline vec_f32 where_least_f32(vec_f32 t, vec_f32 low, vec_f32 v)
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(t, low, _CMP_GE_OQ), v);
 }
 
+static inline unsigned which_least_f32(vec_f32 t, vec_f32 low)
+{
+    return _mm512_cmp_ps_mask(t, low, _CMP_GE_OQ);
+}
+
 static inline vec_f32 first_lanes_f32(vec_f32 v, int n, vec_f32 other)
 {
     const unsigned first = n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1u;
@@ -210,10 +215,10 @@ static inline void to_f32_f64(float *at, vec_f64 v)
 
 /* The tables differ in the f32 panels alone. */
 #define REST                                                                                                           \
-    .panel_f64 = panel_f64, .max_f64 = top_f64, .scores_f32 = scores_f32, .scores_f64 = scores_f64,                    \
-    .lanes_f32 = SWEEPS_LANES(f32, float), .lanes_f64 = SWEEPS_LANES(f64, double), .one_f32 = SWEEPS_ONE(f32, float),  \
-    .one_f64 = SWEEPS_ONE(f64, double), .moment_multiply = moment_multiply, .moment_products = moment_products,        \
-    .answer_row = answer_row, .query_row = query_row
+    .panel_f64 = panel_f64, .max_f64 = top_f64, .scores_f64 = scores_f64, .lanes_f32 = SWEEPS_LANES(f32, float),       \
+    .lanes_f64 = SWEEPS_LANES(f64, double), .one_f32 = SWEEPS_ONE(f32, float), .one_f64 = SWEEPS_ONE(f64, double),     \
+    .moment_multiply = moment_multiply, .moment_products = moment_products, .answer_row = answer_row,                  \
+    .query_row = query_row
 
 #define AMX                                                                                                            \
     .run_bytes = 2 << 20, .batch_f32 = HOP_BATCH_MAX, .score_depth = 20, .reach_f32 = 60, .underflow_f32 = 0x1p-121,   \
@@ -227,6 +232,7 @@ const hop_kernels hop_kernels_avx512 = {
     .underflow_f32 = 0x1p-150,
     .panel_f32 = panel_f32,
     .max_f32 = top_f32,
+    .sift_f32 = sift_f32,
     REST,
 };
 
@@ -234,6 +240,7 @@ const hop_kernels hop_kernels_amx = {
     .isa = "amx",
     .panel_f32 = amx_panel_where_it_pays,
     .max_f32 = amx_top_where_it_pays,
+    .sift_f32 = amx_sift_where_it_pays,
     AMX,
     REST,
 };
@@ -242,6 +249,7 @@ const hop_kernels hop_kernels_amx_tiles = {
     .isa = "amx-tiles",
     .panel_f32 = amx_panel,
     .max_f32 = amx_top,
+    .sift_f32 = amx_sift,
     AMX,
     REST,
 };

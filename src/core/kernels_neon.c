@@ -71,6 +71,12 @@ static inline vec_f32 where_least_f32(vec_f32 t, vec_f32 low, vec_f32 v)
     return vreinterpretq_f32_u32(vandq_u32(vcgeq_f32(t, low), vreinterpretq_u32_f32(v)));
 }
 
+static inline unsigned which_least_f32(vec_f32 t, vec_f32 low)
+{
+    const uint32_t bits[] = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(vcgeq_f32(t, low), vld1q_u32(bits)));
+}
+
 static inline vec_f32 first_lanes_f32(vec_f32 v, int n, vec_f32 other)
 {
     const int32x4_t lane = {0, 1, 2, 3};
@@ -216,7 +222,7 @@ const hop_kernels hop_kernels_neon = {
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,
     .max_f64 = top_f64,
-    .scores_f32 = scores_f32,
+    .sift_f32 = sift_f32,
     .scores_f64 = scores_f64,
     .lanes_f32 = SWEEPS_LANES(f32, float),
     .lanes_f64 = SWEEPS_LANES(f64, double),

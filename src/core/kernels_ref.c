@@ -98,17 +98,31 @@ static void top_f64(const hop_panel_f64 *panel, double *top)
             top[q] = fmax(top[q], score_f64(panel, q, m));
 }
 
-#define SCORES(name, type, real, score)                                                                                \
-    static void name(const type *panel, real *scores)                                                                  \
-    {                                                                                                                  \
-        assert(panel->count <= HOP_PANEL);                                                                             \
-        for (size_t q = 0; q < panel->L; q++)                                                                          \
-            for (size_t m = 0; m < panel->count; m++)                                                                  \
-                scores[q * HOP_PANEL + m] = score(panel, q, m);                                                        \
-    }
+static void scores_f64(const hop_panel_f64 *panel, double *scores)
+{
+    assert(panel->count <= HOP_PANEL);
+    for (size_t q = 0; q < panel->L; q++)
+        for (size_t m = 0; m < panel->count; m++)
+            scores[q * HOP_PANEL + m] = score_f64(panel, q, m);
+}
 
-SCORES(scores_f32, hop_panel_f32, float, score_f32)
-SCORES(scores_f64, hop_panel_f64, double, score_f64)
+static void sift_f32(const hop_panel_f32 *panel, const hop_sift *to)
+{
+    assert(panel->count <= HOP_RUN);
+    for (size_t q = 0; q < panel->L; q++) {
+        for (size_t first = 0; first < panel->count; first += HOP_PANEL) {
+            const size_t rest = panel->count - first, count = rest < HOP_PANEL ? rest : HOP_PANEL;
+            float scores[HOP_PANEL];
+            uint64_t which = 0;
+            for (size_t m = 0; m < count; m++) {
+                scores[m] = score_f32(panel, q, first + m);
+                which |= (uint64_t)(scores[m] >= to->least[q]) << m;
+            }
+            if (which)
+                to->found(to->context, q, first, which, scores);
+        }
+    }
+}
 
 #define REF_REAL float
 #define REF_NAME(x) x##_f32
@@ -168,7 +182,7 @@ const hop_kernels hop_kernels_reference = {
     .panel_f64 = panel_f64,
     .max_f32 = top_f32,
     .max_f64 = top_f64,
-    .scores_f32 = scores_f32,
+    .sift_f32 = sift_f32,
     .scores_f64 = scores_f64,
     .lanes_f32 = REF_LANES(f32, float),
     .lanes_f64 = REF_LANES(f64, double),

@@ -11,6 +11,7 @@
  *     split(t, &whole)             t - n exactly, n the integer nearest to t; whole tells scale about n
  *     scale(p, whole)              p 2^n; p and the result are normal
  *     where_least(t, low, v)       v where t >= low, else 0
+ *     which_least(t, low)          f32 only: bit i where lane i of t >= low
  *     first_lanes(v, n, other)     v in lanes below n, other from lane n on; n may be negative or too large
  *     largest(v)                   the largest lane
  *     widen_add(sum, n, N)         N[i] += sum[i] in f64, i < n, a multiple of SIMD_WIDTH
@@ -561,6 +562,9 @@ static void SIMD_NAME(top)(const SIMD_PANEL *panel, SIMD_REAL *top)
     }
 }
 
+#ifndef SIMD_LANES
+#include "core/kernels_sift.h"
+#else
 static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
 {
     assert(panel->count <= HOP_PANEL);
@@ -568,7 +572,6 @@ static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
     SIMD_NAME(scores_of)(panel->L, panel->d, panel->x, panel->keys, scores, &none);
 }
 
-#ifdef SIMD_LANES
 #include "core/kernels_moments.h"
 #include "core/kernels_rows.h"
 #undef SIMD_LANES

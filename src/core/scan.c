@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "core/dense.h"
+#include "core/kernels.h"
 #include "core/rounding.h"
 
 enum { LANES = 8 };
@@ -26,11 +27,13 @@ double hop_score(const hop_model *model, const double *xi, size_t id)
 
 double hop_score_error(const hop_model *model, const hop_query *query, bool f64)
 {
+    const hop_kernels *kernels = hop_kernels_get();
     const double d = (double)model->d, s = query->s, u = f64 ? HOP_U64 : HOP_U32;
+    const double depth = f64 ? d + 1 : hop_max(d + 1, kernels->score_depth);
+    const double underflow = f64 ? 0x1p-1000 : kernels->underflow_f32 * 1024;
     if (!query->usable || (!f64 && !hop_dense_f32_possible(query)))
         return (double)INFINITY;
-    return hop_up((hop_gamma(d + 4, u) + hop_gamma(query->roundings + 6, HOP_U64)) * s +
-                  d * (f64 ? 0x1p-1000 : 0x1p-140) * (1 + s));
+    return hop_up((hop_gamma(depth + 3, u) + hop_gamma(query->roundings + 6, HOP_U64)) * s + d * underflow * (1 + s));
 }
 
 size_t hop_scan_next(const hop_scan *scan, size_t *cursor, size_t end, hop_entry *block)

@@ -8,7 +8,10 @@
 
 #include "core/scan.h"
 
-enum { HOP_SIEVE_ROWS = 64 }; /* most queries of a call */
+enum {
+    HOP_SIEVE_ROWS = 192, /* most queries of a call */
+    HOP_SIEVE_FEWER = 4,  /* so many times fewer go again where their candidates were too many */
+};
 
 /*
  * What stays. With most > 0: a set that holds the `most` heaviest memories, by scan.h's scores and in its order.
@@ -24,6 +27,7 @@ typedef struct hop_sieve {
     hop_sieve_rule rule;
     void *workspace;
     size_t n, segments, capacity; /* queries; cuts of the memories; entries of a list */
+    size_t gathered;              /* segments whose lists are one */
     const hop_query *const *queries;
 } hop_sieve;
 
@@ -40,14 +44,15 @@ size_t hop_sieve_rows(const hop_model *model, const hop_sieve_rule *rule);
 
 /*
  * Sift all memories for n <= hop_sieve_rows() queries, which must pass hop_dense_f32_possible(). The executor (NULL:
- * the caller) runs segments, cut by the shapes alone. Cost: 2 d M flops a query.
+ * the caller) runs segments, cut by the shapes alone. The fewer queries, the more candidates each of them may have.
+ * Cost: 2 d M flops a query.
  */
 void hop_sieve_run(hop_sieve *sieve, const hop_model *model, const hop_sieve_rule *rule,
                    const hop_query *const *queries, size_t n, const hop_executor *executor, void *workspace);
 
 /*
  * Query q's candidates with their scores in f64, by no order that matters; NULL: they were too many for the list. They
- * may be moved and changed. Threads may take different queries. Cost: O(d) a candidate.
+ * may be moved and changed; once a run. Threads may take different queries. Cost: O(d) a candidate.
  */
 hop_entry *hop_sieve_take(const hop_sieve *sieve, size_t q, size_t *n);
 

@@ -134,6 +134,7 @@ static void answer_scored(const step *at, size_t i, hop_entry *entries, size_t n
 typedef struct sifted {
     const step *at;
     const hop_sieve *sieve;
+    size_t first; /* of the batch */
     size_t rows[HOP_SIEVE_ROWS];
     bool full[HOP_SIEVE_ROWS];
 } sifted;
@@ -146,16 +147,19 @@ static void finish_sifted(void *arg, size_t q)
     hop_entry *entries = hop_sieve_take(run->sieve, q, &n);
     run->full[q] = !entries;
     if (entries)
-        answer_scored(run->at, run->rows[q], entries, n, run->at->w.blocks + q * hop_mix_bytes(model));
+        answer_scored(run->at, run->rows[run->first + q], entries, n, run->at->w.blocks + q * hop_mix_bytes(model));
 }
 
-/* The rows of frame->batch, whose numbers are in run->rows. */
-static void answer_sifted(const step *at, const hop_sieve_rule *rule, sifted *run, size_t n)
+/* Rows `first` to `first + n` of the run, one batch. */
+static void answer_batch(sifted *run, const hop_sieve_rule *rule, size_t first, size_t n)
 {
+    const step *at = run->at;
     const hop_executor *executor = at->frame->request->executor;
     hop_sieve sieve;
-    run->at = at;
     run->sieve = &sieve;
+    run->first = first;
+    for (size_t q = 0; q < n; q++)
+        at->frame->batch[q] = &at->frame->rows[run->rows[first + q]].query;
     hop_sieve_run(&sieve, at->frame->model, rule, at->frame->batch, n, executor, at->w.sieve);
     if (executor && n > 1) {
         executor->run(executor->context, n, finish_sifted, run);
@@ -163,16 +167,36 @@ static void answer_sifted(const step *at, const hop_sieve_rule *rule, sifted *ru
         for (size_t q = 0; q < n; q++)
             finish_sifted(run, q);
     }
-    for (size_t q = 0; q < n; q++)
-        if (run->full[q])
-            answer_scored(at, run->rows[q], NULL, 0, at->w.blocks);
+}
+
+/*
+ * The n rows of run->rows. Those with more candidates than fit go through the sieve again in smaller batches, where
+ * each has more room, and alone and still too many, are scanned.
+ */
+static void answer_sifted(sifted *run, const hop_sieve_rule *rule, size_t n)
+{
+    for (size_t batch = n; n; batch = (batch + HOP_SIEVE_FEWER - 1) / HOP_SIEVE_FEWER) {
+        size_t left = 0;
+        for (size_t first = 0; first < n; first += batch) {
+            const size_t now = n - first < batch ? n - first : batch;
+            answer_batch(run, rule, first, now);
+            for (size_t q = 0; q < now; q++) {
+                const size_t row = run->rows[first + q];
+                if (run->full[q] && now == 1)
+                    answer_scored(run->at, row, NULL, 0, run->at->w.blocks);
+                else if (run->full[q])
+                    run->rows[left++] = row;
+            }
+        }
+        n = left;
+    }
 }
 
 static void answer_by_scores(const step *at, size_t n)
 {
     const hop_frame *frame = at->frame;
     const hop_model *model = frame->model;
-    sifted run;
+    sifted run = {.at = at};
     size_t batch = 0, most = HOP_SIEVE_ROWS;
     hop_sieve_rule rule = frame->request->mode == HOP_TOP_K ? hop_top_k_rule(frame->request)
                                                             : hop_entmax_rule(model, NULL, 0, frame->request);
@@ -193,7 +217,7 @@ static void answer_by_scores(const step *at, size_t n)
         if (batch && (batch == most || a == n)) {
             if (frame->request->mode != HOP_TOP_K)
                 rule = hop_entmax_rule(model, frame->batch, batch, frame->request);
-            answer_sifted(at, &rule, &run, batch);
+            answer_sifted(&run, &rule, batch);
             batch = 0;
         }
     }

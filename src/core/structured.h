@@ -13,7 +13,7 @@ static inline bool hop_structured(hop_mode mode)
     return mode >= HOP_TOP_K && mode < HOP_MODES;
 }
 
-enum { HOP_STRUCTURED_ROWS = 64 }; /* most rows that are answered together: of frame->batch and frame->sums */
+enum { HOP_STRUCTURED_ROWS = 192 }; /* most rows that are answered together: of frame->batch and frame->sums */
 
 /* Whether a request's rows go through hop_structured_answer(): top_k of all memories is dense retrieval. */
 static inline bool hop_structured_apart(const hop_model *model, const hop_request *request)

@@ -8,6 +8,7 @@
 
 #include "core/dense.h"
 #include "core/entmax.h"
+#include "core/kernels.h"
 #include "core/phi.h"
 #include "core/plan.h"
 #include "core/rounding.h"
@@ -47,45 +48,83 @@ static void add_sieve(const hop_model *model, double rows, hop_work *work)
     work->count[HOP_COST_STREAM] += hop_max(0, M * d * sizeof(float) - HOP_COST_CACHED_BYTES) / rows;
 }
 
+/* Candidates on their way through lists, in scores; how much slower than in order a row is read that lies anywhere. */
+#define KEPT 4.0
+#define SCATTERED 4.0
+
+/* Rows of candidates, a key's and a value's each: rows that lie anywhere, where no cache holds the set. */
+static void add_scattered(const hop_model *model, double n, hop_work *work)
+{
+    const double row = (double)(model->d + model->p) * sizeof(float);
+    if ((double)model->M * row > HOP_COST_CACHED_BYTES)
+        work->count[HOP_COST_STREAM] += SCATTERED * n * row;
+}
+
+/* Of lists that overflow every time: ever fewer rows, down to one. */
+static void add_sieves(const hop_model *model, double rows, bool worst, hop_work *work)
+{
+    add_sieve(model, rows, work);
+    while (worst && rows > 1) {
+        rows = ceil(rows / HOP_SIEVE_FEWER);
+        add_sieve(model, rows, work);
+    }
+}
+
 static void add_top_k(const hop_model *model, const hop_request *request, size_t rows, bool worst, hop_work *work)
 {
     const hop_sieve_rule rule = hop_top_k_rule(request);
     const size_t batch = hop_sieve_rows(model, &rule);
     const double M = (double)model->M, k = (double)request->parameters.k;
     if (batch)
-        add_sieve(model, shared_by(rows, batch), work);
-    if (batch && !worst) {
-        add_scored(model, 2 * k, k, work);
-        return;
-    }
-    add_scored(model, M * (1 + floor(k / (double)hop_sieve_round(model))), k, work);
+        add_sieves(model, shared_by(rows, batch), worst, work);
+    add_scattered(model, k, work);
+    work->count[HOP_COST_SCORE] += KEPT * hop_min(M, 8 * k) + 2 * k * log2(k + 1);
+    if (batch && !worst)
+        add_scored(model, k, k, work);
+    else
+        add_scored(model, M * (1 + floor(k / (double)hop_sieve_round(model))), k, work);
 }
 
 /*
- * Candidates of entmax, as if scores were normal numbers with the largest at its expected place: those within
- * 1/(alpha - 1) of it.
+ * entmax's support among M scores, as if they were normal numbers of deviation sigma, the largest at its expected
+ * place: those above z sigma, where the weights ((alpha - 1) sigma (g - z))^{1/(alpha - 1)} sum to 1.
  */
-static double candidates(const hop_model *model, const hop_request *request, double radius)
+static double support_of(double M, double sigma, double alpha)
 {
-    const double M = (double)model->M, sigma = radius / sqrt((double)model->d);
-    const double window = 1 / (hop_entmax_alpha(request) - 1), top = sqrt(2 * log(M + 1));
+    enum { HALVINGS = 16, POINTS = 16 };
+    const double top = sqrt(2 * log(M + 1)), power = 1 / (alpha - 1), scale = (alpha - 1) * sigma;
+    double low = -8, high = top;
     if (!(sigma > 0) || !isfinite(sigma))
         return sigma > 0 ? 1 : M;
-    return hop_max(1, M * erfc((top - window / sigma) / sqrt(2.0)) / 2);
+    for (int halving = 0; halving < HALVINGS; halving++) {
+        const double z = (low + high) / 2, step = (top - z) / POINTS;
+        double sum = 0;
+        for (double u = step / 2; u < top - z; u += step)
+            sum += exp(power * log(scale * u) - (z + u) * (z + u) / 2);
+        if (M * sum * step > 2.5066282746310002) /* sqrt(2 pi) */
+            low = z;
+        else
+            high = z;
+    }
+    return hop_max(1, M * erfc(low / sqrt(2.0)) / 2);
 }
 
 static void add_entmax(const hop_model *model, const hop_request *request, size_t rows, double radius, bool worst,
                        hop_work *work)
 {
     const hop_sieve_rule rule = hop_entmax_rule(model, NULL, 0, request);
-    const double M = (double)model->M, n = worst ? M : candidates(model, request, radius);
-    const double power = request->mode == HOP_SPARSEMAX ? 0.5 : POWER;
-    const double round = (double)hop_sieve_round(model);
-    add_sieve(model, shared_by(rows, hop_sieve_rows(model, &rule)), work);
+    const double M = (double)model->M, sigma = radius / sqrt((double)model->d), round = (double)hop_sieve_round(model);
+    const double alpha = rule.alpha, n = worst ? M : support_of(M, sigma, alpha);
+    const double power = alpha >= 2 ? 0.5 : POWER, parts = HOP_ENTMAX_PARTS;
+    /* A list holds what is the support of its segment's memories; where that is too much, few rows go at a time. */
+    const double each = worst ? M / parts : support_of(hop_max(1, M / parts), sigma, alpha);
+    const double most = hop_max(1, floor(2 * round / (parts * (each + HOP_PANEL))));
+    add_sieves(model, hop_min(shared_by(rows, hop_sieve_rows(model, &rule)), most), worst, work);
     add_scored(model, n, n, work);
-    work->count[HOP_COST_SCORE] += n * power * (worst ? WALKS_WORST : WALKS);
-    if (n > round || worst) /* the lists will not hold them: memories one by one, at every walk where no list does */
-        add_scored(model, M * (n > round ? (worst ? WALKS_WORST : WALKS) + 2 : 1), 0, work);
+    add_scattered(model, n, work);
+    work->count[HOP_COST_SCORE] += n * power * (worst ? WALKS_WORST : WALKS) + KEPT * hop_min(M, parts * each);
+    if (worst) /* the lists will not hold them: memories one by one, at every walk where no list does */
+        add_scored(model, M * (n > round ? WALKS_WORST + 2 : 1), 0, work);
 }
 
 static void add_subset(const hop_model *model, const hop_request *request, size_t rows, bool shifted, hop_work *work)

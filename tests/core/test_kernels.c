@@ -341,43 +341,122 @@ START_TEST(scores_are_the_panels_own)
     test_rng rng;
     test_rng_init(&rng, seed, 7);
     static double scores[L_MAX * HOP_PANEL];
-    static float scores_f32[L_MAX * HOP_PANEL];
     for (int i = 0; i < tables_n * 80; i++) {
         const hop_kernels *kernels = tables[i / 80];
         extent shape = {
             test_rng_below(&rng, 40), 1 + test_rng_below(&rng, 20), 1 + test_rng_below(&rng, 64), 16, false, false};
         fill(&shape, 10.0, &rng);
         hop_panel_f64 panel = panel_f64(&shape);
-        hop_panel_f32 narrow = panel_f32(&shape);
         double top[L_MAX];
-        float top_f32[L_MAX];
-        for (size_t q = 0; q < shape.L; q++) {
+        for (size_t q = 0; q < shape.L; q++)
             top[q] = -INFINITY;
-            top_f32[q] = -INFINITY;
-        }
         kernels->scores_f64(&panel, scores);
         kernels->max_f64(&panel, top);
-        kernels->scores_f32(&narrow, scores_f32);
-        kernels->max_f32(&narrow, top_f32);
         for (size_t q = 0; q < shape.L; q++) {
             double largest = -INFINITY;
-            float largest_f32 = -INFINITY;
             for (size_t m = 0; m < shape.count; m++) {
-                long double size, t = score(&shape, q, m, false, &size);
-                float got_f32 = scores_f32[q * HOP_PANEL + m];
-                require(fabsl((long double)got_f32 - t) <= (long double)(shape.d + 1) * 0x1.01p-24L * size,
-                        "%s: f32 score off", kernels->isa);
-                largest_f32 = fmaxf(largest_f32, got_f32);
-                t = score(&shape, q, m, true, &size);
+                long double size, t = score(&shape, q, m, true, &size);
                 double got = scores[q * HOP_PANEL + m];
                 require(fabsl((long double)got - t) <= (long double)shape.d * 0x1.01p-53L * size, "%s: score off",
                         kernels->isa);
                 largest = fmax(largest, got);
             }
-            require(kernels->queries_f32 || largest_f32 == top_f32[q], "%s: max_f32 is not the largest of scores_f32",
-                    kernels->isa);
             require(largest == top[q], "%s: max_f64 is not the largest of scores_f64", kernels->isa);
         }
+    }
+}
+END_TEST
+
+/* What a sift reported: a score for each pair, NaN for none. */
+static struct sifted {
+    float scores[L_MAX][MEMORIES_MAX], least[L_MAX];
+    size_t next[L_MAX]; /* memories come in order */
+    bool rises;         /* a query's threshold, to what was found */
+} sifted;
+
+static void take_found(void *context, size_t q, size_t memory, uint64_t which, const float *scores)
+{
+    struct sifted *to = context;
+    ck_assert(which != 0 && memory % 32 == 0 && memory >= to->next[q]);
+    for (size_t i = 0; i < 64; i++) {
+        if (!(which >> i & 1))
+            continue;
+        ck_assert_uint_lt(memory + i, (size_t)MEMORIES_MAX);
+        to->scores[q][memory + i] = scores[i];
+        to->next[q] = memory + i + 1;
+        if (to->rises && scores[i] > to->least[q])
+            to->least[q] = scores[i];
+    }
+}
+
+static void sift(const hop_kernels *kernels, const extent *shape, bool rises)
+{
+    hop_panel_f32 panel = panel_f32(shape);
+    panel.columns = 0;
+    panel.values = NULL;
+    sifted.rises = rises;
+    memset(sifted.next, 0, sizeof sifted.next);
+    for (size_t q = 0; q < L_MAX; q++)
+        for (size_t m = 0; m < MEMORIES_MAX; m++)
+            sifted.scores[q][m] = NAN;
+    start();
+    kernels->sift_f32(&panel, &(hop_sift){.least = sifted.least, .found = take_found, .context = &sifted});
+    const size_t scratch = scratch_bytes(kernels, &(extent){.d = shape->d, .columns = 0}, false);
+    for (size_t i = scratch; i < sizeof arrays.scratch; i++)
+        require(arrays.scratch[i] == 0xff, "%s: wrote past scratch, byte %zu", kernels->isa, i);
+}
+
+/* All scores first, which must be right; then, of the same, those from a threshold on, no more and no fewer. */
+static void check_sift(const hop_kernels *kernels, const extent *shape, test_rng *rng)
+{
+    static float all[L_MAX][MEMORIES_MAX];
+    const long double depth = fmaxl((long double)shape->d + 1, (long double)kernels->score_depth);
+    prepare(kernels, shape);
+    for (size_t q = 0; q < L_MAX; q++)
+        sifted.least[q] = -INFINITY;
+    sift(kernels, shape, false);
+    memcpy(all, sifted.scores, sizeof all);
+    for (size_t q = 0; q < shape->L; q++) {
+        for (size_t m = 0; m < MEMORIES_MAX; m++) {
+            long double size, t = m < shape->count ? score(shape, q, m, false, &size) : 0;
+            require(m < shape->count ? fabsl((long double)all[q][m] - t) <= depth * 0x1.01p-24L * size
+                                     : isnan(all[q][m]),
+                    "%s d=%zu L=%zu count=%zu: score of %zu off", kernels->isa, shape->d, shape->L, shape->count, m);
+        }
+        sifted.least[q] = all[q][test_rng_below(rng, shape->count)]; /* that one is reported */
+    }
+    sift(kernels, shape, false);
+    for (size_t q = 0; q < shape->L; q++)
+        for (size_t m = 0; m < shape->count; m++)
+            require(all[q][m] >= sifted.least[q] ? sifted.scores[q][m] == all[q][m] : isnan(sifted.scores[q][m]),
+                    "%s d=%zu L=%zu count=%zu: memory %zu", kernels->isa, shape->d, shape->L, shape->count, m);
+    for (size_t q = 0; q < L_MAX; q++)
+        sifted.least[q] = -INFINITY;
+    sift(kernels, shape, true);
+    for (size_t q = 0; q < shape->L; q++) {
+        float top = -INFINITY;
+        for (size_t m = 0; m < shape->count; m++) {
+            top = fmaxf(top, all[q][m]);
+            require(all[q][m] < top || sifted.scores[q][m] == top, "%s: a threshold that rises lost the largest",
+                    kernels->isa);
+        }
+    }
+}
+
+START_TEST(sift_reports_what_reaches_the_threshold)
+{
+    test_rng rng;
+    test_rng_init(&rng, seed, 8);
+    const hop_kernels *kernels = tables[_i];
+    for (int i = 0; i < 150; i++) {
+        extent shape = {test_rng_below(&rng, i % 10 ? 40 : D_MAX),
+                        1 + test_rng_below(&rng, i % 3 ? 6 : L_MAX),
+                        1 + test_rng_below(&rng, i % 2 ? 70 : MEMORIES_MAX),
+                        0,
+                        false,
+                        false};
+        fill(&shape, i % 4 ? 10.0 : 1e4, &rng);
+        check_sift(kernels, &shape, &rng);
     }
 }
 END_TEST
@@ -777,6 +856,7 @@ static Suite *make(void)
     tcase_add_test(panels, panel_random);
     tcase_add_test(panels, top_is_the_panels_own);
     tcase_add_test(panels, scores_are_the_panels_own);
+    tcase_add_loop_test(panels, sift_reports_what_reaches_the_threshold, 0, tables_n);
     tcase_add_loop_test(panels, panels_are_added_once, 0, tables_n);
     suite_add_tcase(suite, panels);
     TCase *sweeps = tcase_create("sweeps");
