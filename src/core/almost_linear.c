@@ -11,7 +11,10 @@
 #include "core/minimax.h"
 #include "core/rounding.h"
 
-/* A prediction above max_error by less than this factor is still tried: heavy tails and skew make it coarse. */
+/*
+ * A prediction above max_error by less than this factor is still tried where dense costs several times as much: heavy
+ * tails and skew make it coarse.
+ */
 #define PREDICTION_MARGIN 8.0
 
 /* f32 where its rounding takes no more of max_error than this. */
@@ -20,8 +23,7 @@
 /* Monomials of a degree, from which on it is worth while to spare their way to the second cache and back. */
 enum { CREST_WORTH = 512 };
 
-/* As many rows as this, or fewer, of a form's lanes go one by one. */
-#define ONE_BY_ONE 0.3
+enum { MISSES_MAX = 8 }; /* are counted */
 
 static size_t convoy_of(const hop_features *features)
 {
@@ -57,15 +59,41 @@ double hop_al_predict(unsigned g, double sigma, double T_abs, double h)
     return predict(g, sigma, T_abs, h, hop_minimax_bucket(T_abs));
 }
 
-bool hop_al_may_meet(const hop_query *query, double sigma, double widest, double max_error, unsigned above,
-                     unsigned g_max)
+double hop_al_margin(double gain)
 {
-    double h[HOP_DEGREE_MAX + 1];
-    bool any = false;
-    hop_certificate_h(g_max, hop_max(query->T, 0), h);
-    for (unsigned g = g_max; g > above && !any; g--)
-        any = widest * hop_al_predict(g, sigma, query->T_abs, h[g]) <= max_error * PREDICTION_MARGIN;
-    return any;
+    return hop_min(gain * gain / 4, PREDICTION_MARGIN);
+}
+
+/*
+ * The moments of predict() come one from another. h, which is not known yet, is at least its first two terms: what is
+ * hopeless is so without it, as a rule.
+ */
+bool hop_al_may_meet(const hop_query *query, double sigma, double widest, double max_error, unsigned above,
+                     unsigned g_max, const double *gain, double margin)
+{
+    double h[HOP_DEGREE_MAX + 1], gauss[2] = {1, sigma}, cap = sigma, T = hop_max(query->T, 0);
+    size_t bucket = hop_minimax_bucket(query->T_abs);
+    bool there = false;
+    for (unsigned g = 1; g <= g_max; g++) {
+        const double *c;
+        double inverse = hop_inverse[g + 1],
+               limit = max_error * margin * (gain ? hop_al_margin(gain[g]) : PREDICTION_MARGIN);
+        gauss[(g + 1) % 2] *= sigma * sigma * inverse;
+        cap *= (g == 1 ? sigma : query->T_abs) * inverse;
+        if (g <= above)
+            continue;
+        if (widest * hop_minimax_in(bucket, g, &c) <= limit)
+            return true;
+        double E = widest * hop_min(gauss[(g + 1) % 2], cap);
+        if (!(E * (1 + T * hop_inverse[g + 2]) <= limit))
+            continue;
+        if (!there)
+            hop_certificate_h(g_max, T, h);
+        there = true;
+        if (E * h[g] <= limit)
+            return true;
+    }
+    return false;
 }
 
 /* hop_al_may_meet() for lane q, from what the group has. */
@@ -77,7 +105,7 @@ static bool promising(const hop_al_group *s, unsigned tried, size_t q)
     bool any = false; /* the highest one, as a rule */
     for (unsigned g = row->degree_cap; g > tried && !any; g--) {
         double E = predict(g, row->sigma, row->query->T_abs, s->h[g][q], at->bucket);
-        any = widest * E <= row->max_error * PREDICTION_MARGIN;
+        any = widest * E <= row->max_error * (row->gain ? hop_al_margin(row->gain[g]) : PREDICTION_MARGIN);
     }
     return any;
 }
@@ -380,6 +408,8 @@ typedef struct convoy {
     char *workspace; /* an evaluation's for each */
     hop_al_row *waiting[HOP_LANES];
     size_t held;
+    unsigned misses; /* groups in a row that were not worth their time */
+    size_t pass_by;  /* so many groups are not tried after them */
 } convoy;
 
 /* Take the rows through the degrees as group number i. hold: leave answers to settle(), unless they go one by one. */
@@ -428,12 +458,39 @@ static void settle(convoy *c)
         run_group(c, 0, rest + from, left - from < lanes ? left - from : lanes, false);
 }
 
-/* The rows that wait make a group. */
+/* Whether what the group's rows saved is what was spent on them. */
+static bool was_worth_it(const convoy *c, const hop_al_group *group)
+{
+    double saved = 0;
+    for (size_t i = 0; i < c->held; i++) {
+        const hop_al_row *row = c->waiting[i];
+        unsigned g = group->e.highest < row->degree_cap ? group->e.highest : row->degree_cap;
+        if (!row->predict || !row->gain || !g)
+            return true;
+        saved += row->met ? row->gain[g] : 0;
+    }
+    return saved >= (double)c->held;
+}
+
+/*
+ * The rows that wait make a group. Of auto's rows those that follow a group that was not worth its time are likely to
+ * want as much: after the first such group 3 go untried, after the next in a row 15, and so on, so that they cost a
+ * small part of the dense pass that answers them.
+ */
 static void depart(convoy *c)
 {
-    if (c->held)
+    if (c->held && c->pass_by) {
+        for (size_t i = 0; i < c->held; i++) {
+            c->waiting[i]->degree_cap = 0;
+            c->waiting[i]->sigma = (double)INFINITY;
+        }
+        c->pass_by--;
+    } else if (c->held) {
         run_group(c, c->groups, c->waiting, c->held, c->groups_max > 1);
-    c->groups += c->held ? 1 : 0;
+        c->misses = was_worth_it(c, &c->group[c->groups]) ? 0 : c->misses + (c->misses < MISSES_MAX);
+        c->pass_by = ((size_t)1 << 2 * c->misses) - 1;
+        c->groups++;
+    }
     c->held = 0;
 }
 
@@ -454,6 +511,8 @@ void hop_al_run(const hop_model *model, const hop_features *features, hop_al_row
         bool all = f32 && lanes && n > 1 && f32_will_do_all(model, features, &error, c.least, rows, n);
         bool found = false;
         c.f32 = f32;
+        c.misses = 0;
+        c.pass_by = 0;
         for (size_t i = 0; i < n; i++) {
             if (f32)
                 rows[i].f32 = all || (lanes && f32_will_do(model, features, &error, c.least, &rows[i]));

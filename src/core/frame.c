@@ -118,7 +118,8 @@ static hop_fallback why_not(const hop_frame *frame, const hop_al_row *al)
     /* not measured where no degree was tried: as if keys lay evenly in all directions, half as far as the farthest */
     double sigma = cap && isfinite(al->sigma) ? al->sigma : query->T_abs / (2 * sqrt((double)frame->model->d));
     double widest = al->z ? frame->model->value.widest : 1;
-    return hop_al_may_meet(query, sigma, widest, al->max_error, cap, g_max) ? HOP_FALLBACK_COST : HOP_FALLBACK_BOUND;
+    return hop_al_may_meet(query, sigma, widest, al->max_error, cap, g_max, NULL, 1) ? HOP_FALLBACK_COST
+                                                                                     : HOP_FALLBACK_BOUND;
 }
 
 /* What judge() leaves of an energy's max_error to the enclosure of log D. */
@@ -198,32 +199,34 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     const hop_request *request = frame->request;
     const hop_model *model = frame->model;
     bool automatic = request->mode == HOP_AUTO;
-    unsigned g_max = frame->features->g_max, cap = 0;
-    hop_plan_caps caps = {{{g_max, g_max}, {g_max, g_max}}};
+    unsigned g_max = frame->features->g_max;
+    hop_plan_caps caps = {.degree = {{g_max, g_max}, {g_max, g_max}}};
     if (automatic)
         caps = hop_plan_caps_of(model, n);
     bool same = caps.degree[0][0] == caps.degree[1][0] && caps.degree[0][1] == caps.degree[1][1];
     order_by_size(frame, n);
     bool f64 = !same && any_needs_f64(frame, n);
     bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);
+    size_t tried = 0, not_tried = n; /* those come first, the others from the end on */
     for (size_t i = 0; i < n; i++) {
         hop_row *row = &frame->rows[frame->pending[i]];
         double max_error = frame->energy_only ? log_allowance(frame, row) : request->max_error;
-        frame->al_rows[i] = (hop_al_row){.query = &row->query,
-                                         .tag = frame->pending[i],
-                                         .z = row->z,
-                                         .max_error = max_error,
-                                         .degree_cap = g_max,
-                                         .log_sum = logs,
-                                         .predict = automatic,
-                                         .best_effort = !automatic && request->best_effort,
-                                         .bound = (double)INFINITY};
+        hop_al_row al = {.query = &row->query,
+                         .tag = frame->pending[i],
+                         .z = row->z,
+                         .max_error = max_error,
+                         .degree_cap = g_max,
+                         .log_sum = logs,
+                         .predict = automatic,
+                         .best_effort = !automatic && request->best_effort,
+                         .sigma = (double)INFINITY,
+                         .bound = (double)INFINITY};
         if (automatic)
-            hop_plan_cap_row(&caps, model, frame->features, f64 && dense_needs_f64(frame, row), &frame->al_rows[i]);
-        cap = frame->al_rows[i].degree_cap > cap ? frame->al_rows[i].degree_cap : cap;
+            hop_plan_cap_row(&caps, model, frame->features, f64 && dense_needs_f64(frame, row), &al);
+        frame->al_rows[al.degree_cap ? tried++ : --not_tried] = al;
     }
-    if (cap)
-        hop_al_run(model, frame->features, frame->al_rows, n, frame->al_workspace);
+    if (tried)
+        hop_al_run(model, frame->features, frame->al_rows, tried, frame->al_workspace);
 
     double log_M = log((double)model->M);
     size_t pending = 0;

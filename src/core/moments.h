@@ -21,6 +21,8 @@
 #include "core/model.h"
 #include "core/multiindex.h"
 
+enum { HOP_PLANNED_WORDS = 8 };
+
 struct hop_features {
     hop_multiindex index; /* to degree g_max + 1 */
     unsigned g_max;
@@ -34,7 +36,7 @@ struct hop_features {
     double skew_most[2];    /* the largest of each in the rows' unit */
     double build_roundings; /* every coefficient's relative roundings, against mean |u^alpha| / alpha! */
 
-    _Atomic uint64_t caps; /* plan.c's own: what it found last; 0: nothing yet */
+    _Atomic uint64_t planned[HOP_PLANNED_WORDS]; /* plan.c's own: what it found last; 0: nothing yet */
 
     /* What changes left behind (moments_update.c) */
     double term_roundings;  /* on the longest way of one row's monomial into a coefficient */

@@ -39,44 +39,136 @@ double hop_plan_al_seconds(const hop_model *model, unsigned g, size_t rows, bool
     return seconds_of(hop_work_almost_linear(model, g, rows, f32));
 }
 
+/*
+ * Each word: 24 bits of the costs' version, 20 of rows, which are not 0, then four codes of 5 bits; so words of two
+ * answers are told apart. Codes: the caps, then the spread in thirds of an octave below 1, then the gains.
+ */
+enum {
+    ROW_BITS = 20,
+    CODE_BITS = 5,
+    CODE_MAX = (1 << CODE_BITS) - 1,
+    CAPS = 4,
+    A_WORD = 4,
+    ALL_BITS = A_WORD * CODE_BITS
+};
+enum { CODES = CAPS + 1 + HOP_DEGREE_MAX };
+_Static_assert((int)HOP_DEGREE_MAX <= (int)CODE_MAX, "a degree has so many bits");
+_Static_assert((int)CODES <= (int)A_WORD * (int)HOP_PLANNED_WORDS, "all codes have room");
+
+/* A spread in thirds of an octave below 1. */
+static unsigned spread_code(double spread)
+{
+    return spread > 0 ? (unsigned)hop_min(-3 * log2(spread) + 0.5, CODE_MAX) : CODE_MAX;
+}
+
+static double spread_from(unsigned code)
+{
+    static const double root[] = {1, 0x1.965fea53d6e3dp-1, 0x1.428a2f98d728bp-1};
+    return root[code % 3] / (double)(UINT64_C(1) << code / 3);
+}
+
+/* A gain in quarters of an octave, 0 to 31. */
+static unsigned gain_code(double gain)
+{
+    return gain > 1 ? (unsigned)hop_min(4 * log2(gain), CODE_MAX) : 0;
+}
+
+static double gain_of(unsigned code)
+{
+    static const double root[] = {1, 0x1.306fe0a31b715p+0, 0x1.6a09e667f3bcdp+0, 0x1.ae89f995ad3adp+0};
+    return root[code % 4] * (double)(UINT64_C(1) << code / 4);
+}
+
+/* What a guess of sigma is made of: the keys' root mean square over their radius, all directions alike. */
+static double spread_of(const hop_model *model, const hop_features *features)
+{
+    double square = 0, radius = model->key.radius, d = (double)model->d;
+    for (size_t l = 0; l < model->d; l++) {
+        size_t twice[] = {l, l};
+        square += model->key.scale[l] * model->key.scale[l] * hop_features_moment(features, twice, 2);
+    }
+    double spread = sqrt(square / d) / radius;
+    return spread <= 1 ? spread : 1; /* NaN where all keys agree */
+}
+
+static void find_gains(const hop_model *model, size_t rows, hop_plan_caps *caps)
+{
+    unsigned most = caps->degree[1][1] > caps->degree[0][1] ? caps->degree[1][1] : caps->degree[0][1];
+    double dense[2] = {hop_plan_dense_seconds(model, rows, false, false),
+                       hop_plan_dense_seconds(model, rows, true, false)};
+    for (unsigned g = 1; g <= most; g++)
+        caps->gain[g] = gain_of(gain_code(dense[g > caps->degree[0][1]] / hop_plan_al_seconds(model, g, rows, true)));
+}
+
 hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_t rows)
 {
-    hop_plan_caps caps = {{{g_max, g_max}, {g_max, g_max}}};
-    for (int f64 = 0; f64 < 2; f64++) {
+    hop_plan_caps caps = {.degree = {{g_max, g_max}, {g_max, g_max}}, .spread = 0};
+    bool all = false;
+    for (int f64 = 0; f64 < 2 && !all; f64++) {
         double dense = hop_plan_dense_seconds(model, rows, f64, false);
-        for (int f32 = 0; f32 < 2; f32++) {
+        for (int f32 = 0; f32 < 2 && !all; f32++) {
             unsigned g = g_max;
             while (g > 0 && !(hop_plan_al_seconds(model, g, rows, f32) < dense))
                 g--;
             caps.degree[f64][f32] = g;
-            if (g == g_max && !f64 && !f32)
-                return caps; /* the others are no lower: dense would cost more, or the sweeps less */
+            all = g == g_max && !f64 && !f32; /* the others are no lower: dense would cost more, or the sweeps less */
         }
     }
+    find_gains(model, rows, &caps);
     return caps;
 }
 
-/* 24 bits of the costs' version, 20 of rows, which are not 0, then the caps, 5 each. */
+static bool recall(const hop_features *features, uint64_t key, hop_plan_caps *caps)
+{
+    unsigned code[A_WORD * HOP_PLANNED_WORDS], most = 0, n = CAPS + 1;
+    for (unsigned i = 0; i < n; i++) {
+        if (i % A_WORD == 0) {
+            uint64_t kept = atomic_load_explicit(&features->planned[i / A_WORD], memory_order_relaxed);
+            if (kept >> ALL_BITS != key >> ALL_BITS)
+                return false;
+            for (unsigned j = 0; j < A_WORD; j++)
+                code[i + j] = (unsigned)(kept >> j * CODE_BITS) & CODE_MAX;
+        }
+        if (i < CAPS) {
+            caps->degree[i / 2][i % 2] = code[i];
+            most = code[i] > most ? code[i] : most;
+            n = CAPS + 1 + most;
+        } else if (i == CAPS) {
+            caps->spread = spread_from(code[i]);
+        } else {
+            caps->gain[i - CAPS] = gain_of(code[i]);
+        }
+    }
+    return true;
+}
+
+static void remember(hop_features *features, uint64_t key, const hop_plan_caps *caps)
+{
+    uint64_t word = key;
+    for (unsigned i = 0; i < CODES; i++) {
+        uint64_t code = i < CAPS    ? caps->degree[i / 2][i % 2]
+                        : i == CAPS ? spread_code(caps->spread)
+                                    : gain_code(caps->gain[i - CAPS] * 1.01);
+        word |= code << i % A_WORD * CODE_BITS;
+        if (i % A_WORD == A_WORD - 1 || i + 1 == CODES) {
+            atomic_store_explicit(&features->planned[i / A_WORD], word, memory_order_relaxed);
+            word = key;
+        }
+    }
+}
+
 hop_plan_caps hop_plan_caps_of(const hop_model *model, size_t rows)
 {
     hop_features *features = atomic_load_explicit(&model->features, memory_order_acquire);
-    enum { ROW_BITS = 20, CAP_BITS = 5, CAPS = 4, ALL_BITS = CAPS * CAP_BITS };
-    _Static_assert(HOP_DEGREE_MAX < 1 << CAP_BITS, "a degree has so many bits");
     const uint64_t key = (uint64_t)hop_costs_version() << (ROW_BITS + ALL_BITS) | (uint64_t)rows << ALL_BITS;
-    uint64_t kept = atomic_load_explicit(&features->caps, memory_order_relaxed);
+    bool keepable = rows && !(rows >> ROW_BITS);
     hop_plan_caps caps;
-    if (rows == 0 || rows >> ROW_BITS)
-        return hop_plan_degree_caps(model, features->g_max, rows);
-    if (kept >> ALL_BITS == key >> ALL_BITS) {
-        for (unsigned i = 0; i < CAPS; i++)
-            caps.degree[i / 2][i % 2] = (unsigned)(kept >> i * CAP_BITS) & ((1u << CAP_BITS) - 1);
+    if (keepable && recall(features, key, &caps))
         return caps;
-    }
     caps = hop_plan_degree_caps(model, features->g_max, rows);
-    kept = key;
-    for (unsigned i = 0; i < CAPS; i++)
-        kept |= (uint64_t)caps.degree[i / 2][i % 2] << i * CAP_BITS;
-    atomic_store_explicit(&features->caps, kept, memory_order_relaxed);
+    caps.spread = spread_from(spread_code(spread_of(model, features)));
+    if (keepable)
+        remember(features, key, &caps);
     return caps;
 }
 
@@ -85,17 +177,28 @@ unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max)
     return hop_plan_degree_caps(model, g_max, HOP_LANES).degree[0][1];
 }
 
+/* A look takes no more of a dense pass than this: it is taken whatever is guessed. */
+#define LOOK_SHARE 0.1
+
+/* A guess of sigma may be off: a prediction made of it may be above by so much more. */
+#define GUESS_MARGIN 2.0
+
 void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const hop_features *features, bool dense_f64,
                       hop_al_row *row)
 {
     const unsigned *degree = caps->degree[dense_f64];
-    if (!(row->query->T_abs <= HOP_PLAN_RADIUS_MAX)) {
-        row->degree_cap = 0;
+    const hop_query *query = row->query;
+    row->gain = caps->gain;
+    row->degree_cap = 0;
+    if (!(query->T_abs <= HOP_PLAN_RADIUS_MAX))
         return;
-    }
     row->degree_cap = degree[1];
     if (degree[0] < degree[1] && !hop_al_f32_will_do(model, features, row))
         row->degree_cap = degree[0];
+    if (row->degree_cap && caps->gain[1] * LOOK_SHARE < 1 &&
+        !hop_al_may_meet(query, query->T_abs * caps->spread, row->z ? model->value.widest : 1, row->max_error, 0,
+                         row->degree_cap, caps->gain, GUESS_MARGIN))
+        row->degree_cap = 0;
 }
 
 /* What a dense pass would promise for certain; a sharp one may promise more once it is made. */
@@ -155,7 +258,7 @@ static bool sweeps_f32(const chooser *c, const hop_features *features, bool dens
     hop_al_row row = {.query = c->query, .z = &z, .max_error = c->max_error};
     if (!features)
         return c->max_error >= 1e-5 * c->model->value.widest;
-    hop_plan_caps caps = hop_plan_degree_caps(c->model, features->g_max, c->rows);
+    hop_plan_caps caps = hop_plan_caps_of(c->model, c->rows);
     hop_plan_cap_row(&caps, c->model, features, dense_f64, &row);
     return hop_al_f32_will_do(c->model, features, &row);
 }

@@ -24,7 +24,9 @@ double hop_plan_al_seconds(const hop_model *model, unsigned g, size_t rows, bool
  * 0: none. Cost: some 0.1 us a degree that is looked at.
  */
 typedef struct hop_plan_caps {
-    unsigned degree[2][2]; /* [dense in f64][sweeps in f32] */
+    unsigned degree[2][2];           /* [dense in f64][sweeps in f32] */
+    double gain[HOP_DEGREE_MAX + 1]; /* dense's seconds over those of degree g; up to the highest of these, from 1 on */
+    double spread;                   /* (mean t^2)^{1/2} over T_abs of a query of any direction, about */
 } hop_plan_caps;
 
 hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_t rows);
@@ -41,7 +43,10 @@ unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max);
 /* Whether a dense pass for this is predicted to need f64: f32 would miss max_error, of z. */
 bool hop_plan_dense_f64(const hop_model *model, const hop_query *query, double max_error);
 
-/* The one that is row's: 0 beyond HOP_PLAN_RADIUS_MAX. row: query, z and max_error are read, degree_cap is written. */
+/*
+ * The one that is row's: 0 beyond HOP_PLAN_RADIUS_MAX, and where to look at degree 1 is no small part of a dense pass
+ * and no degree is likely to do. row: query, z and max_error are read, degree_cap and gain are written; gain is caps'.
+ */
 void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const hop_features *features, bool dense_f64,
                       hop_al_row *row);
 
