@@ -11,7 +11,8 @@
 #include "core/hopfield.h"
 
 enum {
-    HOP_PARTS_FORMAT = 1, /* raise it whenever the parts, or what bounds take them to mean, change */
+    HOP_PARTS_FORMAT =
+        1, /* raise it whenever the parts, or what bounds take them to mean, change, or a build was wrong */
     HOP_PARTS_MAX = 8,
     HOP_PART_SCALARS = 7
 };

@@ -47,6 +47,8 @@ hop_status store_container_write(store_container *container, int file, hop_error
 hop_status store_container_read(int file, store_container *out, hop_error *error)
 {
     int64_t length = store_system_calls->length(file);
+    if (length < 0 && errno == EINVAL)
+        return hop_fail(error, HOP_E_IO, "it is no regular file");
     if (length < 0)
         return cannot("read", error);
     char header[STORE_HEADER_MAX];

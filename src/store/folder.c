@@ -331,6 +331,8 @@ static hop_status open_file(store_folder *folder, const char *name, int *file, h
     *file = store_system_calls->open(folder->fd, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
     if (*file < 0 && errno == ENOENT)
         return hop_fail(error, HOP_E_NOT_FOUND, "%.140s: there is no such file", name);
+    if (*file < 0 && errno == ELOOP)
+        return hop_fail(error, HOP_E_IO, "%.140s: it is a symbolic link, which is not followed", name);
     return *file < 0 ? cannot("open", name, errno, error) : HOP_OK;
 }
 

@@ -49,10 +49,9 @@ static void load_name(store_loader *self, const store_found *versions, size_t n)
     }
     if (set && first.status == HOP_OK) {
         store_folder_say(self->folder, false, "set '%s': version %" PRIu64 " loaded", name, set->version);
-        uint64_t version = set->version;
+        if (n > 1) /* while nobody may change the name */
+            store_folder_remove_older(self->folder, name, set->version);
         store_registry_loaded(self->registry, name, set, NULL);
-        if (n > 1)
-            store_folder_remove_older(self->folder, name, version);
         return;
     }
     char reason[HOP_ERROR_TEXT_BYTES];
@@ -72,6 +71,7 @@ static void *run(void *argument)
             n++;
         load_name(self, self->found + i, n);
     }
+    store_registry_hold_maps(self->registry, false);
     return NULL;
 }
 
@@ -91,9 +91,12 @@ hop_status store_loader_new(store_folder *folder, store_registry *registry, cons
         if (i == 0 || strcmp(self->found[i].name, self->found[i - 1].name) != 0)
             status = store_registry_expect(registry, self->found[i].name, self->found[i].version, error);
     if (status == HOP_OK) {
+        store_registry_hold_maps(registry, true);
         int failed = pthread_create(&self->thread, NULL, run, self);
-        if (failed)
+        if (failed) {
+            store_registry_hold_maps(registry, false);
             status = hop_fail(error, HOP_E_IO, "cannot start the thread that loads sets: %s", strerror(failed));
+        }
     }
     if (status != HOP_OK) {
         free(self->found);

@@ -3,7 +3,8 @@
  *
  * Each name is taken at once and answers that it loads; what becomes of one set stops no other. Of a name's versions
  * the newest that is whole is taken. Where that is not the newest there is, the set answers, and is `failed`; where
- * there is none, the name is `failed` and can be replaced or deleted. The files that could not be loaded stay.
+ * there is none, the name is `failed` and can be replaced or deleted. The files that could not be loaded stay. Feature
+ * maps are read or built once no set is left to load: all sets fit the budget that they fitted before.
  */
 #ifndef STORE_LOADER_H
 #define STORE_LOADER_H

@@ -23,11 +23,11 @@ struct store_operations {
     store_folder *folder; /* NULL: maps are not kept */
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t changed;  /* the queue or `stopping` */
+    pthread_cond_t changed;  /* the queue, `held` or `stopping` */
     store_set *first, *last; /* waiting, each with a reference */
     store_set *running;      /* borrowed from the thread, NULL while it is idle */
     store_studies *studies;
-    bool stopping;
+    bool stopping, held;
 };
 
 static bool cancelled(const store_set *set)
@@ -129,7 +129,7 @@ static void *run(void *argument)
     pthread_mutex_lock(&operations->lock);
     while (!operations->stopping) {
         store_set *set = operations->first;
-        if (!set) {
+        if (!set || operations->held) {
             pthread_cond_wait(&operations->changed, &operations->lock);
             continue;
         }
@@ -183,6 +183,14 @@ void store_operations_keep_in(store_operations *operations, store_folder *folder
 {
     pthread_mutex_lock(&operations->lock);
     operations->folder = folder;
+    pthread_mutex_unlock(&operations->lock);
+}
+
+void store_operations_hold(store_operations *operations, bool hold)
+{
+    pthread_mutex_lock(&operations->lock);
+    operations->held = hold;
+    pthread_cond_signal(&operations->changed);
     pthread_mutex_unlock(&operations->lock);
 }
 

@@ -233,6 +233,8 @@ static void name_set(const store_change *change, store_set *set)
 
 hop_status store_registry_save(store_registry *registry, store_change *change, store_set *set, hop_error *error)
 {
+    if (change->version >= INT64_MAX) /* no file could say the next */
+        return hop_fail(error, HOP_E_LIMIT, "'%s' is at the last version there is: delete it first", change->name);
     name_set(change, set);
     return registry->folder ? store_folder_save(registry->folder, set, error) : HOP_OK;
 }
@@ -248,13 +250,18 @@ bool store_registry_commit(store_registry *registry, store_change *change, store
     change->version = set->version;
     change->reason[0] = '\0';
     change->current = set;
-    change->open = false;
-    store_set_acquire(set); /* for below: from here on others may replace it */
+    store_set_acquire(set); /* for below: others may replace it as soon as the change is closed */
     pthread_mutex_unlock(&registry->lock);
 
-    retire(registry, replaced);
+    /* While the change is open: a set that is deleted and made again starts at version 1, which would be older. */
+    if (replaced)
+        store_operations_cancel(registry->operations, replaced);
     if (registry->folder && !first)
         store_folder_remove_older(registry->folder, set->name, set->version);
+    pthread_mutex_lock(&registry->lock);
+    change->open = false;
+    pthread_mutex_unlock(&registry->lock);
+    store_set_release(replaced); /* may free a large set */
     store_operations_submit(registry->operations, set);
     store_set_release(set);
     return first;
@@ -337,6 +344,11 @@ void store_registry_loaded(store_registry *registry, const char *name, store_set
     if (set && !reason)
         store_operations_submit(registry->operations, set);
     store_set_release(set);
+}
+
+void store_registry_hold_maps(store_registry *registry, bool hold)
+{
+    store_operations_hold(registry->operations, hold);
 }
 
 /*

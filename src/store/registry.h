@@ -53,7 +53,7 @@ HOP_WARN_UNUSED hop_status store_registry_begin(store_registry *registry, const 
 
 /*
  * Give a finished set its name, version (the replaced version + 1, or 1) and etag, and, where sets are kept, make it
- * durable. The change stays open. Errors: those of store_folder_save().
+ * durable. The change stays open. Errors: HOP_E_LIMIT (no file could be of the next version); those of store_folder_save().
  */
 HOP_WARN_UNUSED hop_status store_registry_save(store_registry *registry, store_change *change, store_set *set,
                                                hop_error *error);
@@ -85,6 +85,9 @@ HOP_WARN_UNUSED hop_status store_registry_expect(store_registry *registry, const
  * earlier version than expected: it answers, and is `failed`.
  */
 void store_registry_loaded(store_registry *registry, const char *name, store_set *set, const char *reason);
+
+/* Sets are still to be loaded, or none any more: store_operations_hold(). */
+void store_registry_hold_maps(store_registry *registry, bool hold);
 
 /* How a name is, whether or not it has a set that answers. */
 typedef struct store_standing {
