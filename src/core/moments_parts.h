@@ -11,8 +11,8 @@
 #include "core/hopfield.h"
 
 enum {
-    HOP_PARTS_FORMAT =
-        1, /* raise it whenever the parts, or what bounds take them to mean, change, or a build was wrong */
+    /* Raise it whenever the parts, or what bounds take them to mean, change, and where a build was wrong. */
+    HOP_PARTS_FORMAT = 1,
     HOP_PARTS_MAX = 8,
     HOP_PART_SCALARS = 7
 };
