@@ -32,8 +32,8 @@ HOP_WARN_UNUSED hop_status store_operations_new(const hop_executor *executor, st
 void store_operations_keep_in(store_operations *operations, store_folder *folder);
 
 /*
- * Begin no build until it is called with false: sets that are still to be loaded have a better claim to the memory budget
- * than maps, which make do with a lower degree.
+ * Begin no build until it is called with false: sets that are still to be loaded have a better claim to the memory
+ * budget than maps, which make do with a lower degree.
  */
 void store_operations_hold(store_operations *operations, bool hold);
 

@@ -53,7 +53,8 @@ HOP_WARN_UNUSED hop_status store_registry_begin(store_registry *registry, const 
 
 /*
  * Give a finished set its name, version (the replaced version + 1, or 1) and etag, and, where sets are kept, make it
- * durable. The change stays open. Errors: HOP_E_LIMIT (no file could be of the next version); those of store_folder_save().
+ * durable. The change stays open. Errors: HOP_E_LIMIT (no file could be of the next version); those of
+ * store_folder_save().
  */
 HOP_WARN_UNUSED hop_status store_registry_save(store_registry *registry, store_change *change, store_set *set,
                                                hop_error *error);

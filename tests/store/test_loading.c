@@ -1,6 +1,6 @@
 /*
- * test_loading.c - moments at which a change and a start could lose what was acknowledged: each is brought about by lying in
- * wait for a call to the system.
+ * test_loading.c - moments at which a change and a start could lose what was acknowledged: each is brought about by
+ * lying in wait for a call to the system.
  */
 #include "disk.h"
 #include "fixture.h"
