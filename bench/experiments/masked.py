@@ -153,6 +153,8 @@ def ask(lab, study, found, where, memories, similarity, queries, beta, limit, rn
 def draw(study, found, path):
     import plots
     M, beta, centred = study.middle, study.beta[DOT], study.beta[CENTRED]
+    floor = min(max(found.best(panel, xs, "dense")[0], 1e-3) for panel, xs in (
+        ("M, centred", study.sizes), ("beta, centred", study.betas[CENTRED]))) / 4
     shown = [("M", study.sizes, "dot, beta = %g" % beta, "memories M, log"),
              ("beta", study.betas[DOT], "dot, M = %d" % M, "beta, log"),
              ("mask", study.masks, "dot, M = %d, beta = %g" % (M, beta), "fraction of the rows zeroed, from below"),
@@ -160,11 +162,18 @@ def draw(study, found, path):
              ("beta, centred", study.betas[CENTRED], "centered_cosine, M = %d" % M, "beta, log"),
              ("noise", study.noise, "dot, M = %d, beta = %g" % (M, beta), "sigma of the noise")]
     figure, axes = plots.panels([title for _, _, title, _ in shown], [label for _, _, _, label in shown],
-                                ["mean squared distance"] * 6, columns=3, width=4.4, height=3.7)
+                                ["squared distance", "squared distance", "squared distance",
+                                 "squared distance, log", "squared distance, log", "squared distance"],
+                                columns=3, width=4.4, height=3.7)
     for one, (panel, xs, _, label) in zip(axes, shown):
         for mode in MODES:
-            plots.curve(one, xs, [found.error(panel, x, mode.label) for x in xs], mode.line)
-        one.set_ylim(bottom=0)
+            plots.curve(one, xs, [found.error(panel, x, mode.label) for x in xs],
+                        dict(mode.line, markersize=9, markerfacecolor="none") if mode is DENSE else mode.line)
+        if "centred" in panel:
+            one.set_yscale("log")
+            one.set_ylim(bottom=floor)
+        else:
+            one.set_ylim(bottom=0)
         if label.endswith("log"):
             one.set_xscale("log")
     plots.curve(axes[2], study.masks, [found.error("pixels", x, "dense") for x in study.masks],
@@ -196,11 +205,13 @@ def run(lab, study, folder):
         " larger mask, noise, the wrong beta?",
         ["M images in [0, 1] are stored; a query is a stored image with its bottom rows zeroed (centred: set to the"
          " mean image), survivors not scaled,",
-         "or |x + N(0, sigma^2)| cut at 1; up to %d queries, evenly spaced over the memories and in their order. One"
-         " step."
-         % QUERIES,
+         "or with pixels zeroed at random, or |x + N(0, sigma^2)| cut at 1; up to %d queries, evenly spaced over the"
+         " memories and in their order (*shuffled*: in random order). One step. `almost_linear` has degrees up to %d"
+         " and answers the best it can." % (QUERIES, study.max_degree),
          "Error: the squared distance between answer, cut to [0, 1], and stored image, summed over pixels, mean over"
-         " queries. *Own*: the stored image is the nearest of all to the answer."],
+         " queries. *Own*: the stored image is the nearest of all to the answer. *The largest score*: the answer is the"
+         " memory of the largest score, which all weights by score tend to for large beta; *the mean image*: it is the"
+         " mean of the memories, where they start from for small beta."],
         "%d draws of memories, the first M of the order that `default_rng(draw)` gives, draw = 0 ... %d; queries' noise"
         " from `default_rng([draw, M, 7])`. `random_mask` and `random_features` have seed 1%s." % (
             study.draws, study.draws - 1, "" if study.modes is MODES else ", the latter 512 features"), study.command)
@@ -220,8 +231,32 @@ def ranking(study, found, panel, similarity):
     return ", ".join("`%s` %.3g (beta %g)" % (label, error, beta) for (error, beta), label in at_best)
 
 
+def more_memories(study, found):
+    """Whether dense gets worse with every memory, or only in the end."""
+    texts = []
+    for panel, similarity in (("M", DOT), ("M, centred", CENTRED)):
+        errors = [found.error(panel, M, "dense") for M in study.sizes]
+        worst = int(np.argmax(errors))
+        turns = "" if worst == len(errors) - 1 else ", by way of %.3g at M = %d" % (errors[worst], study.sizes[worst])
+        texts.append("from %.3g at M = %d to %.3g at M = %s%s (%s, beta = %g)" % (
+            errors[0], study.sizes[0], errors[-1], "{:,}".format(study.sizes[-1]), turns,
+            "dot" if similarity == DOT else "centred", study.beta[similarity]))
+    return "More memories: `dense` goes %s; own image nearest falls from %s to %s and from %s to %s." % (
+        " and ".join(texts), *(percent(found.own(panel, M, "dense")) for panel in ("M", "M, centred")
+                               for M in (study.sizes[0], study.sizes[-1])))
+
+
+def smaller_beta(study, found):
+    """What the sweep says of sparsemax and entmax, where their best beta is not at its end."""
+    (dense, at), sparse = found.best("beta", study.betas[DOT], "dense"), [
+        found.best("beta", study.betas[DOT], label) for label in ("sparsemax", "entmax")]
+    if all(beta <= at and error < 1.1 * dense for error, beta in sparse):
+        return " With dot the sparse models want a smaller beta than `dense` and are then about as good."
+    return ""
+
+
 def seen(study, found):
-    few, many, M, middle = study.sizes[0], study.sizes[-1], study.middle, len(study.noise) // 2
+    M, middle = study.middle, len(study.noise) // 2
     dot = found.best("beta", study.betas[DOT], "dense")
     centred = found.best("beta, centred", study.betas[CENTRED], "dense")
     met = [beta for beta in study.betas[DOT] if np.mean(found.promised["beta", beta]) > 0.99]
@@ -232,30 +267,43 @@ def seen(study, found):
         " %.3g to %.3g at M = %d, own image nearest from %s to %s." % (
             dot[0], centred[0], M, percent(found.own("beta", dot[1], "dense")),
             percent(found.own("beta, centred", centred[1], "dense"))),
-        "More memories are worse: `dense` goes from %.3g at M = %d to %.3g at M = %s (dot, beta = %g), from %.3g to"
-        " %.3g centred (beta = %g)." % (
-            found.error("M", few, "dense"), few, found.error("M", many, "dense"), "{:,}".format(many), study.beta[DOT],
-            found.error("M, centred", few, "dense"), found.error("M, centred", many, "dense"), study.beta[CENTRED]),
-        "Each mode at its own best beta, M = %d, dot: %s. Centred: %s. The sparse models want a smaller beta than"
-        " `dense` and are then as good." % (M, ranking(study, found, "beta", DOT),
-                                    ranking(study, found, "beta, centred", CENTRED)),
+        more_memories(study, found),
+        "A larger mask is worse: `dense` goes from %.3g with %.3g of the rows zeroed to %.3g with %.3g (dot, M = %d)."
+        " What is missing matters as much as how much: with as many pixels zeroed at random it goes from %.3g to %.3g."
+        % (found.error("mask", study.masks[0], "dense"), study.masks[0], found.error("mask", study.masks[-1], "dense"),
+           study.masks[-1], M, found.error("pixels", study.masks[0], "dense"),
+           found.error("pixels", study.masks[-1], "dense")),
+        "Each mode at its own best beta, M = %d, dot: %s. Centred: %s.%s" % (
+            M, ranking(study, found, "beta", DOT), ranking(study, found, "beta, centred", CENTRED),
+            smaller_beta(study, found)),
         "`window` is not comparable: queries come in the order of the memories here, so that its place in the batch"
         " tells it where the answer is (%.3g at M = %d, dot). The same queries shuffled: %.3g. It is a model for"
         " aligned sequences." % (found.error("M", M, "window"), M, found.error("M", M, "window, shuffled")),
-        "`random_mask` keeps a tenth and loses the others: own image nearest in %s at M = %d. `linear` and"
-        " `random_features` stay near the mean image (%.3g): %.3g and %.3g at best." % (
-            percent(found.own("M, centred", M, "random_mask")), M, found.error("M", M, MEAN),
-            found.best("beta", study.betas[DOT], "linear")[0],
-            found.best("beta", study.betas[DOT], "random_features")[0]),
-        "Noise: `dense` has error %.3g at sigma = %g and %.3g at sigma = %g (dot, M = %d; the mean image has %.3g)." % (
+        "`random_mask` keeps a tenth and loses the others: own image nearest in %s at M = %d, centred. `linear` is the"
+        " mean image within %.2g %% of its error (%.3g, dot). `random_features` is at best a little nearer than the"
+        " mean (%.3g dot, %.3g centred), and farther where beta is large (%.3g at beta = %g, dot)." % (
+            percent(found.own("M, centred", M, "random_mask")), M,
+            100 * abs(1 - found.error("M", M, "linear") / found.error("M", M, MEAN)), found.error("M", M, MEAN),
+            found.best("beta", study.betas[DOT], "random_features")[0],
+            found.best("beta, centred", study.betas[CENTRED], "random_features")[0],
+            found.error("beta", study.betas[DOT][-1], "random_features"), study.betas[DOT][-1]),
+        "Noise (dot, M = %d, beta = %g): `dense` has error %.3g without, %.3g at sigma = %g and %.3g at sigma = %g;"
+        " %s. From sigma = %s on the mean image (%.3g) is nearer than `dense`." % (
+            M, study.beta[DOT], found.error("noise", 0, "dense") if 0 in study.noise else float("nan"),
             found.error("noise", study.noise[middle], "dense"), study.noise[middle],
-            found.error("noise", study.noise[-1], "dense"), study.noise[-1], M,
-            found.error("noise", study.noise[-1], MEAN)),
+            found.error("noise", study.noise[-1], "dense"), study.noise[-1],
+            ", ".join("`%s` %.3g" % (mode.label, found.error("noise", study.noise[middle], mode.label))
+                      for mode in MODES if mode.mode != "dense") + " at sigma = %g" % study.noise[middle],
+            next(("%g" % x for x in study.noise if found.error("noise", x, "dense") > found.error("noise", x, MEAN)),
+                 "no value"), found.error("noise", study.noise[-1], MEAN)),
+        "`auto` gave exactly what `dense` gave, on every point: at these sizes dense is the faster one."
+        if found.apart == 0 else
         "`auto` gave what `dense` gave, within the promise: the difference is at most %.2g of the two bounds' sum."
         % found.apart]
     if met and unmet:
-        lines.append("`almost_linear` (degree %d) keeps the set's default max_error for all rows at beta = %s, for less"
-                     " than half of them at beta = %s (dot). Where memories are told apart it has no certificate:"
-                     " `auto` runs dense there." % (study.max_degree, ", ".join("%g" % beta for beta in met),
-                                        ", ".join("%g" % beta for beta in unmet)))
+        lines.append("`almost_linear` (degree %d at most) keeps the default max_error for all rows at beta = %s, for"
+                     " less than half of them at beta = %s (dot). Where memories are told apart no degree has a useful"
+                     " bound, and its answer is the mean image: `auto` runs dense there." % (
+                         study.max_degree, ", ".join("%g" % beta for beta in met),
+                         ", ".join("%g" % beta for beta in unmet)))
     return lines

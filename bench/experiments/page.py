@@ -12,12 +12,35 @@ section of it (`--help`):
 
     build/venv/bin/python bench/experiments/experiments.py --build build [--mnist DIR] [--series CSV]
 
-Seeds are fixed. Where no time is involved, the tables come out the same on a machine with the same kernels.
-Sections on MNIST and ETTh1 were made with a path argument: that data is not in this project. `beta` is the inverse
-temperature, `M` the number of memories, `d` their dimension; a *support* is the effective number of memories,
-`1/sum p^2`. Parameters that are not named have the daemon's defaults: `top_k` keeps 32 memories, `random_mask` a
-tenth, `window` reaches `ceil(sqrt M)` to each side, `random_features` has `max(2d, ceil(d ln d))` features, `entmax`
-has alpha = 1.5."""
+Seeds are fixed. Where no time is involved, the tables come out the same, to rounding.
+Sections on MNIST and ETTh1 were made with a path argument: that data is not in this project.
+
+`beta` is the inverse temperature, `M` the number of memories `xi`, `d` their dimension, `L` the number of queries `x`
+of a request. An answer is `Z = sum p v`, `p` the weights that the mode gives the memories; the values `v` are the
+memories themselves where nothing else is said. A *support* is the effective number of memories, `1/sum p^2`. An *error
+bound* is what the daemon proves of the largest coordinate of |answer - Z|. The similarity says what the weights are
+made from: `dot`, the papers' inner product `<xi, x>`; `cosine`, that of vectors of length 1; `centered_cosine`, the
+same after the memories' mean has been subtracted from both. Parameters that are not named have the defaults of this
+table.
+
+| mode | weights | from |
+|---|---|---|
+| `dense` | softmax of `beta <xi, x>` over all memories, in f32 with a bound | both papers |
+| `almost_linear` | the same with a polynomial of degree g for exp, so that sums over the memories can be made \
+beforehand; with a bound. \
+Where no degree has a better bound than the mean of the memories, \
+the answer is that mean | P1, section 3 |
+| `auto` | almost_linear where its bound is within `max_error` and it is predicted to be faster, else dense. \
+Default `max_error`: 1e-3 of the largest range of a coordinate | |
+| `top_k` | softmax over the k = 32 memories of the largest scores; its bound is against `dense` | P2, mask |
+| `random_mask` | softmax over a random subset, the same for all queries: about a share keep = 0.1 | P2, mask |
+| `window` | softmax over the memories up to `ceil(sqrt M)` places to each side of the query's own place, \
+which is its number in the request stretched from L to M | P2, mask |
+| `linear` | proportional to `phi(xi)^T phi(x)`, phi = elu + 1 of each coordinate; beta plays no part | P2, kernel |
+| `random_features` | the same with phi of `max(2d, ceil(d ln d))` positive random features, \
+an estimate of `dense` | P2, kernel |
+| `sparsemax`, `entmax` | `[(alpha-1) beta <xi, x> - tau]_+^(1/(alpha-1))`, tau such that they sum to 1; \
+alpha = 2 is sparsemax, entmax has 1.5 | sparse models that P2 builds on |"""
 
 
 def number(value, digits=3):

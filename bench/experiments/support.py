@@ -5,7 +5,7 @@ from modes import DENSE, ENTMAX, SPARSEMAX
 from page import Section, percent
 
 CLASSES = [("1", 1, 1), ("2-4", 2, 4), ("5-10", 5, 10), ("11-50", 11, 50), ("51-100", 51, 100),
-           ("none reaches it", 0, 0)]
+           ("none", 0, 0)]
 COLOURS = ["#0d2f57", "#1f5fa8", "#6fa3d8", "#c5dcf2", "#f2c9a0", "#d9730d"]
 THRESHOLD = 0.01
 STEPS = 5
@@ -28,11 +28,12 @@ def run(lab, images, name, command, folder):
         name, "Support size against beta: %s" % images.name,
         "Between one memory and the mean of all of them, what are answers made of (the metastable states of Ramsauer et"
         " al.), and from which beta on do the sparse models have a small support?",
-        ["%s images in [0, 1] are stored as they are, %d others are the queries; %d steps, the weights of the last one."
+        ["%s images in [0, 1] are stored as they are, %d others are the queries; %d steps, the weights of the last"
+         " one: near a fixed point, though not all queries are at one."
          % ("{:,}".format(M), asked, STEPS),
-         "Counted per query: memories of weight at least %g (the published threshold); the support 1/sum p^2; for"
-         " `sparsemax` and `entmax`" % THRESHOLD,
-         "(alpha = 1.5) the memories of non-zero weight, at most 1,000. *None*: no memory reaches %g." % THRESHOLD],
+         "Counted per query: memories of weight at least %g, as published histograms have it; the support 1/sum p^2;"
+         " for `sparsemax` and `entmax`" % THRESHOLD,
+         "the memories of non-zero weight, at most 1,000. *None*: no memory reaches %g." % THRESHOLD],
         "`default_rng(0)` splits the images.", command)
     shares, medians, different, rows = [], {}, {}, []
     for beta in betas:
@@ -60,14 +61,18 @@ def run(lab, images, name, command, folder):
     spread = [beta for beta, share in zip(betas, shares) if share[-1] > 0.5]
     between = [beta for beta in betas if beta not in single and beta not in spread]
     section.seen = [
-        "Three regimes, as the papers describe them: %s most answers are spread over so many memories that none reaches"
-        " %g; %s they are mixtures of a few to a hundred; %s most are one memory." % (
-            where("at beta", spread), THRESHOLD, where("at", between), where("at", single)),
-        "`sparsemax` (median support %s at beta = %g) and `entmax` (%s) leave the uniform regime at a smaller beta than"
-        " `dense` (%.3g): their weights are exactly 0 outside a window of 1/(beta(alpha-1)) below the best score." % (
+        "Three regimes, as Ramsauer et al. describe them: %s most answers are spread over so many memories that none"
+        " reaches %g; %s they are mixtures, with a median support of %s; %s most are one memory. The counts say less"
+        " than the support between the first two: where few memories reach %g, most of the weight may lie below it." % (
+            where("at beta", spread), THRESHOLD, where("at", between),
+            ", ".join("%.3g" % medians[beta][0] for beta in between) or "-", where("at", single), THRESHOLD),
+        "`sparsemax` (median of %s non-zero weights at beta = %g) and `entmax` (%s) leave the uniform regime at a"
+        " smaller beta than `dense` (%.3g): their weights are exactly 0 outside a window of 1/(beta(alpha-1)) below the"
+        " best score." % (
             format(medians[betas[0]][1], ".3g"), betas[0], format(medians[betas[0]][2], ".3g"), medians[betas[0]][0]),
         "One memory need not be the right one: with the plain inner product the %d queries end in %d different memories"
-        " at beta = %g, larger than %s of all memories (mean over the ends): steps lead to the bright images." % (
+        " at beta = %g, whose l2 norm is above that of %s of all memories (mean over the ends): steps lead to the"
+        " bright images." % (
             asked, different[betas[-1]], betas[-1], percent((norms[ends][:, None] > norms[None]).mean()))]
     return section
 
@@ -87,7 +92,7 @@ def draw(betas, shares, medians, M, path):
         base = base + share
     axes[0].set_xticks(range(len(betas)), ["%g" % beta for beta in betas])
     axes[0].set_ylim(0, 1)
-    axes[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    axes[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), title="memories")
     lines = [dict(DENSE.line, label="dense, 1/sum p^2"),
              dict(SPARSEMAX.line, label="sparsemax, non-zero (1,000 at most)"),
              dict(ENTMAX.line, label="entmax 1.5, non-zero (1,000 at most)")]
