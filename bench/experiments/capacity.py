@@ -111,8 +111,8 @@ def run(lab, command, folder):
          " *most*: 90 %% of the patterns." % "{:,}".format(sizes[-1])],
         "`default_rng([d, 10 K, M])`.", command)
     section.table(
-        "The theorem's bound for dense (delta_A = 0), with its misprints mended (docs/MATH.md, erratum d), at R, and at the"
-        " measured R_sep, half of the smallest distance in a set of that many patterns, at most %d; below 2 it"
+        "The theorem's bound for dense (delta_A = 0), with its misprints mended (docs/MATH.md, erratum d), at R, and at"
+        " the measured R_sep, half of the smallest distance in a set of that many patterns, at most %d; below 2 it"
         " promises nothing." % REPORTED,
         ["d", "K", "R", "bound at R", "bound at R_sep", "measured, all", "measured, most"], table)
     if folder:
@@ -130,8 +130,9 @@ def run(lab, command, folder):
         verdict = "The bound promises nothing at these sizes."
     section.seen = [
         verdict,
-        "Capacity and bound grow fast with K, which is the exponent's scale beta m^2 = K^2 (d-1), and with d: at K = %g from"
-        " %s (d = %d) to %s (d = %d) patterns. M in steps of 2 and %d draws are a coarse measure: a dip is chance." % (
+        "Capacity and bound grow fast with K, which is the exponent's scale beta m^2 = K^2 (d-1), and with d: at K = %g"
+        " from %s (d = %d) to %s (d = %d) patterns. M in factors of 2 and %d draws are a coarse measure: a dip is"
+        " chance." % (
             factors[-2], say(rows[dimensions[0], factors[-2]]), dimensions[0],
             say(rows[dimensions[-1], factors[-2]]), dimensions[-1], draws),
         "`GET /theory` of the daemon gives the bound at R_sep too; its number and this file's agree to six digits on"

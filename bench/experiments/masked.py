@@ -211,7 +211,8 @@ def run(lab, study, folder):
          "Error: the squared distance between answer, cut to [0, 1], and stored image, summed over pixels, mean over"
          " queries. *Own*: the stored image is the nearest of all to the answer. *The largest score*: the answer is the"
          " memory of the largest score, which all weights by score tend to for large beta; *the mean image*: it is the"
-         " mean of the memories, where they start from for small beta."],
+         " mean of the memories, where they start from for small beta."
+         " Where the figure is logarithmic, curves that leave it below are smaller than its last tick."],
         "%d draws of memories, the first M of the order that `default_rng(draw)` gives, draw = 0 ... %d; queries' noise"
         " from `default_rng([draw, M, 7])`. `random_mask` and `random_features` have seed 1%s." % (
             study.draws, study.draws - 1, "" if study.modes is MODES else ", the latter 512 features"), study.command)
@@ -241,7 +242,7 @@ def more_memories(study, found):
         texts.append("from %.3g at M = %d to %.3g at M = %s%s (%s, beta = %g)" % (
             errors[0], study.sizes[0], errors[-1], "{:,}".format(study.sizes[-1]), turns,
             "dot" if similarity == DOT else "centred", study.beta[similarity]))
-    return "More memories: `dense` goes %s; own image nearest falls from %s to %s and from %s to %s." % (
+    return "More memories: `dense` goes %s; own image nearest goes from %s to %s and from %s to %s." % (
         " and ".join(texts), *(percent(found.own(panel, M, "dense")) for panel in ("M", "M, centred")
                                for M in (study.sizes[0], study.sizes[-1])))
 
@@ -280,7 +281,7 @@ def seen(study, found):
         " tells it where the answer is (%.3g at M = %d, dot). The same queries shuffled: %.3g. It is a model for"
         " aligned sequences." % (found.error("M", M, "window"), M, found.error("M", M, "window, shuffled")),
         "`random_mask` keeps a tenth and loses the others: own image nearest in %s at M = %d, centred. `linear` is the"
-        " mean image within %.2g %% of its error (%.3g, dot). `random_features` is at best a little nearer than the"
+        " mean image within %.2g %% of its error (%.3g, dot). `random_features` is at best somewhat nearer than the"
         " mean (%.3g dot, %.3g centred), and farther where beta is large (%.3g at beta = %g, dot)." % (
             percent(found.own("M, centred", M, "random_mask")), M,
             100 * abs(1 - found.error("M", M, "linear") / found.error("M", M, MEAN)), found.error("M", M, MEAN),
@@ -296,7 +297,7 @@ def seen(study, found):
                       for mode in MODES if mode.mode != "dense") + " at sigma = %g" % study.noise[middle],
             next(("%g" % x for x in study.noise if found.error("noise", x, "dense") > found.error("noise", x, MEAN)),
                  "no value"), found.error("noise", study.noise[-1], MEAN)),
-        "`auto` gave exactly what `dense` gave, on every point: at these sizes dense is the faster one."
+        "`auto` gave exactly what `dense` gave, on every point: at these sizes dense is predicted to be the faster one."
         if found.apart == 0 else
         "`auto` gave what `dense` gave, within the promise: the difference is at most %.2g of the two bounds' sum."
         % found.apart]
