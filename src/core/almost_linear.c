@@ -64,50 +64,41 @@ double hop_al_margin(double gain)
     return hop_min(gain * gain / 4, PREDICTION_MARGIN);
 }
 
-/*
- * The moments of predict() come one from another. h, which is not known yet, is at least its first two terms: what is
- * hopeless is so without it, as a rule.
- */
-bool hop_al_may_meet(const hop_query *query, double sigma, double widest, double max_error, unsigned above,
-                     unsigned g_max, const double *gain, double margin)
+/* Four terms of h in place of all: it is a guess, and large radii are none of T's business. */
+unsigned hop_al_may_meet(const hop_query *query, double sigma, double widest, double max_error, unsigned above,
+                         unsigned g_max, const double *gain, double margin)
 {
-    double h[HOP_DEGREE_MAX + 1], gauss[2] = {1, sigma}, cap = sigma, T = hop_max(query->T, 0);
+    double even = 1, odd = sigma, cap = sigma, T = hop_max(query->T, 0); /* those of predict(), each from the last */
     size_t bucket = hop_minimax_bucket(query->T_abs);
-    bool there = false;
+    unsigned highest = 0;
     for (unsigned g = 1; g <= g_max; g++) {
-        const double *c;
-        double inverse = hop_inverse[g + 1],
-               limit = max_error * margin * (gain ? hop_al_margin(gain[g]) : PREDICTION_MARGIN);
-        gauss[(g + 1) % 2] *= sigma * sigma * inverse;
-        cap *= (g == 1 ? sigma : query->T_abs) * inverse;
+        const double *c, *inverse = hop_inverse + g + 1;
+        double limit = max_error * margin * (gain ? hop_al_margin(gain[g]) : PREDICTION_MARGIN);
+        double *gauss = g % 2 ? &even : &odd;
+        *gauss *= sigma * sigma * inverse[0];
+        cap *= (g == 1 ? sigma : query->T_abs) * inverse[0];
         if (g <= above)
             continue;
-        if (widest * hop_minimax_in(bucket, g, &c) <= limit)
-            return true;
-        double E = widest * hop_min(gauss[(g + 1) % 2], cap);
-        if (!(E * (1 + T * hop_inverse[g + 2]) <= limit))
-            continue;
-        if (!there)
-            hop_certificate_h(g_max, T, h);
-        there = true;
-        if (E * h[g] <= limit)
-            return true;
+        double h = 1 + T * inverse[1] * (1 + T * inverse[2] * (1 + T * inverse[3] * (1 + T * inverse[4])));
+        double eps = gain || g == g_max ? hop_minimax_in(bucket, g, &c) : (double)INFINITY; /* falls with g */
+        if (widest * hop_min(hop_min(*gauss, cap) * h, eps) <= limit)
+            highest = g;
     }
-    return false;
+    return highest;
 }
 
 /* hop_al_may_meet() for lane q, from what the group has. */
-static bool promising(const hop_al_group *s, unsigned tried, size_t q)
+static unsigned promising(const hop_al_group *s, unsigned tried, size_t q)
 {
     const hop_al_lane *at = &s->lanes[q];
     const hop_al_row *row = at->row;
     double widest = row->z ? s->e.model->value.widest : 1;
-    bool any = false; /* the highest one, as a rule */
-    for (unsigned g = row->degree_cap; g > tried && !any; g--) {
+    for (unsigned g = row->degree_cap; g > tried; g--) {
         double E = predict(g, row->sigma, row->query->T_abs, s->h[g][q], at->bucket);
-        any = widest * E <= row->max_error * (row->gain ? hop_al_margin(row->gain[g]) : PREDICTION_MARGIN);
+        if (widest * E <= row->max_error * (row->gain ? hop_al_margin(row->gain[g]) : PREDICTION_MARGIN))
+            return g;
     }
-    return any;
+    return 0;
 }
 
 static void answer_lane(const hop_al_group *s, unsigned g, size_t q, const double *rows)
@@ -255,8 +246,12 @@ static void measure(hop_al_group *s)
     for (size_t q = 0; q < s->n; q++) {
         hop_al_lane *at = &s->lanes[q];
         at->row->sigma = sqrt(hop_max(2 * s->e.D[2][q], 0));
-        if (at->open && at->row->predict && !promising(s, 1, q))
-            at->open = false;
+        if (!at->open || !at->row->predict)
+            continue;
+        unsigned highest = promising(s, 1, q);
+        if (highest)
+            at->row->degree_cap = highest;
+        at->open = highest > 0;
     }
 }
 

@@ -23,7 +23,7 @@ typedef struct hop_al_row {
     size_t tag;          /* the caller's own */
     float *z;            /* p; NULL: log-sum-exp only */
     double max_error;    /* of z, or of log D where z is NULL */
-    unsigned degree_cap; /* try no degree above this one; 0: try none */
+    unsigned degree_cap; /* try no degree above this one; 0: try none; auto may lower it */
     bool predict;        /* auto: leave off as soon as no degree up to the cap is expected to meet max_error */
     const double *gain;  /* auto: what meeting at a degree saves, in times of what going there takes; NULL: much */
     bool best_effort;    /* answer the best bound there is if none meets max_error */
@@ -79,13 +79,12 @@ double hop_al_lean(const hop_model *model, const hop_features *features, const h
 double hop_al_margin(double gain);
 
 /*
- * Whether some degree in (above, g_max] may meet max_error for all that hop_al_predict() knows of a query: what auto
- * asks before it starts, before it goes on, and before it says that no degree would have done. widest: the values'
- * extent, 1 of log D. gain: by degree, as in hop_al_row; NULL: any chance will do. margin: a prediction may be above by
- * so much more.
+ * The highest degree in (above, g_max] that may meet max_error for all that hop_al_predict() knows of a query, 0: none;
+ * what auto asks before it starts, and before it says that no degree would have done. widest: the values' extent, 1 of
+ * log D. gain: by degree, as in hop_al_row; NULL: any chance will do. margin: a prediction may be above by so much more.
  */
-bool hop_al_may_meet(const hop_query *query, double sigma, double widest, double max_error, unsigned above,
-                     unsigned g_max, const double *gain, double margin);
+unsigned hop_al_may_meet(const hop_query *query, double sigma, double widest, double max_error, unsigned above,
+                         unsigned g_max, const double *gain, double margin);
 
 /* sigma = (mean t^2)^{1/2} of n queries, from the moments of degree 2. */
 void hop_al_sigma(const hop_model *model, const hop_features *features, const hop_query *queries, size_t n,

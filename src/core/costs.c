@@ -367,13 +367,18 @@ void hop_work_add_groups(const hop_model *model, unsigned g, hop_form form, doub
     double r = (double)hop_rank(model->d, g), coefficients = (double)hop_rank(model->d, g + 1);
     double bytes = (double)sweeps->real_bytes * (coefficients + 2 * r * (double)sweeps->lanes);
     double far = log(bytes / NEAR_BYTES) / log(FAR_BYTES / NEAR_BYTES);
-    far = far > 0 ? hop_min(far, 1) : 0;
+    far = far > 0 && g > 1 ? hop_min(far, 1) : 0;
     work->count[HOP_COST_VARIABLE] += groups * (double)model->d * (g + 1);
     double *count = work->count + HOP_COST_LANES_F32_COEFFICIENT + 4 * (int)form;
     count[0] += groups * coefficients * (1 - far);
     count[1] += groups * r * (1 - far);
     count[2] += groups * coefficients * far;
     count[3] += groups * r * far;
+    if (g == 1) { /* every coefficient is one of a pair: the lanes' numbers go by for each variable */
+        double again = 2 * r * (double)(sweeps->real_bytes * sweeps->lanes) / NEAR_BYTES - 1;
+        count[0] += groups * coefficients * 2 * hop_max(0, hop_min(again, 1));
+        work->count[HOP_COST_STREAM] += groups * hop_max(0, (double)sweeps->real_bytes * coefficients - FAR_BYTES / 2);
+    }
     double products = model->shared ? 0 : groups * r * (double)model->p;
     products *= (double)sweeps->real_bytes / sizeof(double);
     work->count[HOP_COST_PRODUCT] += products * (double)sweeps->lanes;
@@ -387,7 +392,8 @@ hop_work hop_work_almost_linear(const hop_model *model, unsigned g, size_t rows,
     size_t n = rows < 1 ? 1 : rows, lanes = sweeps_of(lanes_form)->lanes, rest = n % lanes;
     bool single = rest && hop_al_one_by_one(rest, lanes);
     double groups = (double)(n / lanes) + (rest && !single ? 1 : 0);
-    work.count[HOP_COST_DEGREE] = g;
+    work.count[HOP_COST_DEGREE] =
+        g + HOP_WORK_START / (double)n + (single ? HOP_WORK_START * (double)rest / (double)n : 0);
     hop_work_add_groups(model, g, lanes_form, groups / (double)n, hop_max(1, hop_min(groups, HOP_AL_CONVOY)), &work);
     if (single)
         hop_work_add_groups(model, g, one_form, (double)rest / (double)n, 1, &work);

@@ -118,8 +118,8 @@ static hop_fallback why_not(const hop_frame *frame, const hop_al_row *al)
     /* not measured where no degree was tried: as if keys lay evenly in all directions, half as far as the farthest */
     double sigma = cap && isfinite(al->sigma) ? al->sigma : query->T_abs / (2 * sqrt((double)frame->model->d));
     double widest = al->z ? frame->model->value.widest : 1;
-    return hop_al_may_meet(query, sigma, widest, al->max_error, cap, g_max, NULL, 1) ? HOP_FALLBACK_COST
-                                                                                     : HOP_FALLBACK_BOUND;
+    return hop_al_may_meet(query, sigma, widest, al->max_error, cap, g_max, NULL, 1) > 0 ? HOP_FALLBACK_COST
+                                                                                         : HOP_FALLBACK_BOUND;
 }
 
 /* What judge() leaves of an energy's max_error to the enclosure of log D. */
@@ -180,12 +180,12 @@ static bool dense_needs_f64(const hop_frame *frame, const hop_row *row)
            (!frame->energy_only && hop_plan_dense_f64(frame->model, &row->query, frame->request->max_error));
 }
 
-/* The same for any of those at frame->pending: of one that is as far out as the farthest. */
+/* The same for any of those at frame->active: of one that is as far out as the farthest. */
 static bool any_needs_f64(const hop_frame *frame, size_t n)
 {
-    hop_row most = frame->rows[frame->pending[0]];
+    hop_row most = frame->rows[frame->active[0]];
     for (size_t i = 1; i < n; i++) {
-        const hop_query *query = &frame->rows[frame->pending[i]].query;
+        const hop_query *query = &frame->rows[frame->active[i]].query;
         most.query.s = hop_max(query->s, most.query.s);
         most.query.T_abs = hop_max(query->T_abs, most.query.T_abs);
         most.query.usable = most.query.usable && query->usable;
@@ -199,38 +199,56 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     const hop_request *request = frame->request;
     const hop_model *model = frame->model;
     bool automatic = request->mode == HOP_AUTO;
+    enum { FEW = 4 };
     unsigned g_max = frame->features->g_max;
     hop_plan_caps caps = {.degree = {{g_max, g_max}, {g_max, g_max}}};
     if (automatic)
         caps = hop_plan_caps_of(model, n);
-    bool same = caps.degree[0][0] == caps.degree[1][0] && caps.degree[0][1] == caps.degree[1][1];
-    order_by_size(frame, n);
-    bool f64 = !same && any_needs_f64(frame, n);
+    const bool none = automatic && !caps.degree[0][1] && !caps.degree[1][1];
+    int f64 = none ? 0 : n < FEW ? -1 : any_needs_f64(frame, n); /* whether any wants dense in f64; -1: not asked yet */
     bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);
-    size_t tried = 0, not_tried = n; /* those come first, the others from the end on */
+    size_t tried = 0, pending = 0;
+    const bool any = !automatic || caps.degree[0][1] || (f64 && caps.degree[1][1]);
+    if (any && n > 1)
+        order_by_size(frame, n);
+    else
+        memcpy(frame->pending, frame->active, n * sizeof *frame->pending);
     for (size_t i = 0; i < n; i++) {
-        hop_row *row = &frame->rows[frame->pending[i]];
+        const size_t tag = frame->pending[i];
+        hop_row *row = &frame->rows[tag];
         double max_error = frame->energy_only ? log_allowance(frame, row) : request->max_error;
-        hop_al_row al = {.query = &row->query,
-                         .tag = frame->pending[i],
-                         .z = row->z,
-                         .max_error = max_error,
-                         .degree_cap = g_max,
-                         .log_sum = logs,
-                         .predict = automatic,
-                         .best_effort = !automatic && request->best_effort,
-                         .sigma = (double)INFINITY,
-                         .bound = (double)INFINITY};
-        if (automatic)
-            hop_plan_cap_row(&caps, model, frame->features, f64 && dense_needs_f64(frame, row), &al);
-        frame->al_rows[al.degree_cap ? tried++ : --not_tried] = al;
+        hop_al_row *al = &frame->al_rows[tried];
+        *al = (hop_al_row){.query = &row->query,
+                           .tag = tag,
+                           .z = row->z,
+                           .max_error = max_error,
+                           .degree_cap = g_max,
+                           .log_sum = logs,
+                           .predict = automatic,
+                           .best_effort = !automatic && request->best_effort,
+                           .sigma = (double)INFINITY,
+                           .bound = (double)INFINITY};
+        if (automatic && any && hop_plan_worth_a_look(&caps, model, f64 != 0, al)) {
+            f64 = f64 < 0 ? any_needs_f64(frame, n) : f64;
+            hop_plan_cap_row(&caps, model, frame->features, f64 && dense_needs_f64(frame, row), al);
+        } else if (automatic) {
+            al->degree_cap = 0;
+        }
+        if (al->degree_cap) {
+            tried++;
+            continue;
+        }
+        row->degree = 0;
+        row->bound = (double)INFINITY;
+        row->met = false;
+        row->fallback = why_not(frame, al);
+        frame->pending[pending++] = tag; /* up to i have been read */
     }
     if (tried)
         hop_al_run(model, frame->features, frame->al_rows, tried, frame->al_workspace);
 
-    double log_M = log((double)model->M);
-    size_t pending = 0;
-    for (size_t i = 0; i < n; i++) {
+    double log_M = tried ? log((double)model->M) : 0;
+    for (size_t i = 0; i < tried; i++) {
         const hop_al_row *al = &frame->al_rows[i];
         hop_row *row = &frame->rows[al->tag];
         row->degree = al->degree;

@@ -21,7 +21,7 @@
 #include "core/model.h"
 #include "core/multiindex.h"
 
-enum { HOP_PLANNED_WORDS = 8 };
+enum { HOP_PLANNED_WORDS = 14 };
 
 struct hop_features {
     hop_multiindex index; /* to degree g_max + 1 */

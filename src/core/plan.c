@@ -51,7 +51,7 @@ enum {
     A_WORD = 4,
     ALL_BITS = A_WORD * CODE_BITS
 };
-enum { CODES = CAPS + 1 + HOP_DEGREE_MAX };
+enum { CODES = CAPS + 1 + 2 * HOP_DEGREE_MAX };
 _Static_assert((int)HOP_DEGREE_MAX <= (int)CODE_MAX, "a degree has so many bits");
 _Static_assert((int)CODES <= (int)A_WORD * (int)HOP_PLANNED_WORDS, "all codes have room");
 
@@ -91,13 +91,15 @@ static double spread_of(const hop_model *model, const hop_features *features)
     return spread <= 1 ? spread : 1; /* NaN where all keys agree */
 }
 
+/* By precision, dense and sweeps alike. */
 static void find_gains(const hop_model *model, size_t rows, hop_plan_caps *caps)
 {
     unsigned most = caps->degree[1][1] > caps->degree[0][1] ? caps->degree[1][1] : caps->degree[0][1];
-    double dense[2] = {hop_plan_dense_seconds(model, rows, false, false),
-                       hop_plan_dense_seconds(model, rows, true, false)};
-    for (unsigned g = 1; g <= most; g++)
-        caps->gain[g] = gain_of(gain_code(dense[g > caps->degree[0][1]] / hop_plan_al_seconds(model, g, rows, true)));
+    for (int f64 = 0; f64 < 2; f64++) {
+        double dense = hop_plan_dense_seconds(model, rows, f64, false);
+        for (unsigned g = 1; g <= most; g++)
+            caps->gain[f64][g] = gain_of(gain_code(dense / hop_plan_al_seconds(model, g, rows, !f64)));
+    }
 }
 
 hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_t rows)
@@ -132,11 +134,11 @@ static bool recall(const hop_features *features, uint64_t key, hop_plan_caps *ca
         if (i < CAPS) {
             caps->degree[i / 2][i % 2] = code[i];
             most = code[i] > most ? code[i] : most;
-            n = CAPS + 1 + most;
+            n = CAPS + 1 + 2 * most;
         } else if (i == CAPS) {
             caps->spread = spread_from(code[i]);
         } else {
-            caps->gain[i - CAPS] = gain_of(code[i]);
+            caps->gain[(i - CAPS - 1) % 2][(i - CAPS + 1) / 2] = gain_of(code[i]);
         }
     }
     return true;
@@ -148,7 +150,7 @@ static void remember(hop_features *features, uint64_t key, const hop_plan_caps *
     for (unsigned i = 0; i < CODES; i++) {
         uint64_t code = i < CAPS    ? caps->degree[i / 2][i % 2]
                         : i == CAPS ? spread_code(caps->spread)
-                                    : gain_code(caps->gain[i - CAPS] * 1.01);
+                                    : gain_code(caps->gain[(i - CAPS - 1) % 2][(i - CAPS + 1) / 2] * 1.01);
         word |= code << i % A_WORD * CODE_BITS;
         if (i % A_WORD == A_WORD - 1 || i + 1 == CODES) {
             atomic_store_explicit(&features->planned[i / A_WORD], word, memory_order_relaxed);
@@ -181,24 +183,37 @@ unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max)
 #define LOOK_SHARE 0.1
 
 /* A guess of sigma may be off: a prediction made of it may be above by so much more. */
-#define GUESS_MARGIN 2.0
+#define GUESS_MARGIN 1.0
+
+/* The highest degree up to g_max that is worth a look. */
+static unsigned likely(const hop_plan_caps *caps, const hop_model *model, bool f64, const hop_al_row *row,
+                       unsigned g_max)
+{
+    const hop_query *query = row->query;
+    if (g_max == 0 || caps->gain[f64][1] * LOOK_SHARE >= 1)
+        return g_max;
+    return hop_al_may_meet(query, query->T_abs * caps->spread, row->z ? model->value.widest : 1, row->max_error, 0,
+                           g_max, caps->gain[f64], GUESS_MARGIN);
+}
+
+bool hop_plan_worth_a_look(const hop_plan_caps *caps, const hop_model *model, bool may_f64, const hop_al_row *row)
+{
+    unsigned g_max = caps->degree[0][1];
+    if (may_f64 && g_max < caps->degree[1][1])
+        g_max = caps->degree[1][1];
+    return row->query->T_abs <= HOP_PLAN_RADIUS_MAX && likely(caps, model, may_f64, row, g_max) > 0;
+}
 
 void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const hop_features *features, bool dense_f64,
                       hop_al_row *row)
 {
     const unsigned *degree = caps->degree[dense_f64];
-    const hop_query *query = row->query;
-    row->gain = caps->gain;
-    row->degree_cap = 0;
-    if (!(query->T_abs <= HOP_PLAN_RADIUS_MAX))
-        return;
+    row->gain = caps->gain[dense_f64];
     row->degree_cap = degree[1];
     if (degree[0] < degree[1] && !hop_al_f32_will_do(model, features, row))
         row->degree_cap = degree[0];
-    if (row->degree_cap && caps->gain[1] * LOOK_SHARE < 1 &&
-        !hop_al_may_meet(query, query->T_abs * caps->spread, row->z ? model->value.widest : 1, row->max_error, 0,
-                         row->degree_cap, caps->gain, GUESS_MARGIN))
-        row->degree_cap = 0;
+    row->degree_cap =
+        row->query->T_abs <= HOP_PLAN_RADIUS_MAX ? likely(caps, model, dense_f64, row, row->degree_cap) : 0;
 }
 
 /* What a dense pass would promise for certain; a sharp one may promise more once it is made. */
@@ -251,28 +266,36 @@ static hop_candidate *add_dense(chooser *c)
     return dense;
 }
 
-/* Whether the sweeps would run in f32, by the maps or, where there are none, by a rule of thumb. */
-static bool sweeps_f32(const chooser *c, const hop_features *features, bool dense_f64)
+/*
+ * Whether the sweeps would run in f32, by the maps or, where there are none, by a rule of thumb. row: what auto would
+ * try; caps: what it points to.
+ */
+static bool sweeps_f32(const chooser *c, const hop_features *features, bool dense_f64, hop_plan_caps *caps,
+                       hop_al_row *row)
 {
     float z;
-    hop_al_row row = {.query = c->query, .z = &z, .max_error = c->max_error};
+    *row = (hop_al_row){.query = c->query, .z = &z, .max_error = c->max_error, .degree_cap = HOP_PLAN_DEGREE_MAX};
     if (!features)
         return c->max_error >= 1e-5 * c->model->value.widest;
-    hop_plan_caps caps = hop_plan_caps_of(c->model, c->rows);
-    hop_plan_cap_row(&caps, c->model, features, dense_f64, &row);
-    return hop_al_f32_will_do(c->model, features, &row);
+    *caps = hop_plan_caps_of(c->model, c->rows);
+    hop_plan_cap_row(caps, c->model, features, dense_f64, row);
+    hop_al_row all = *row;
+    all.degree_cap = features->g_max;
+    return hop_al_f32_will_do(c->model, features, row->degree_cap ? row : &all);
 }
 
 /*
  * Degrees of the maps, and above them up to the first that would be the choice. Returns the cheapest degree of the
- * maps that is expected to meet for less than `dense`, or that; *any: one is expected to meet.
+ * maps that is expected to meet for less than `dense`, and is worth its time, or that; *any: one is expected to meet.
  */
 static hop_candidate *add_degrees(chooser *c, const hop_features *features, double sigma, hop_candidate *dense,
                                   bool *any)
 {
     const hop_query *query = c->query;
     unsigned g_max = features ? features->g_max : 0;
-    bool f32 = sweeps_f32(c, features, dense->f64), beyond = false;
+    hop_plan_caps caps;
+    hop_al_row row;
+    bool f32 = sweeps_f32(c, features, dense->f64, &caps, &row), beyond = false;
     double h[HOP_DEGREE_MAX], widest = c->model->value.widest;
     hop_candidate *best = dense;
     hop_certificate_h(HOP_PLAN_DEGREE_MAX, hop_max(query->T, 0), h);
@@ -281,13 +304,15 @@ static hop_candidate *add_degrees(chooser *c, const hop_features *features, doub
         if (g > g_max && (!(seconds < dense->predicted_seconds) || best->degree > 0))
             break;
         double bound = query->usable ? widest * hop_al_predict(g, sigma, query->T_abs, h[g]) : (double)INFINITY;
+        double worth = row.gain && g <= row.degree_cap ? c->max_error * hop_al_margin(row.gain[g]) : c->max_error;
+        bool tried = bound <= worth;
         if (query->usable && g <= g_max)
             bound *= hop_al_lean(c->model, features, query, g, h[g]);
         hop_candidate *at = add(c, (int)g, !f32, seconds, bound);
         beyond = g > g_max && at->meets;
         if (beyond)
             at->reason = g_max ? HOP_REASON_MAX_DEGREE : HOP_REASON_NO_MAPS;
-        else if (at->meets && seconds < best->predicted_seconds)
+        else if (at->meets && tried && g <= row.degree_cap && seconds < best->predicted_seconds)
             best = at;
         *any = *any || (at->meets && !beyond);
     }

@@ -24,9 +24,9 @@ double hop_plan_al_seconds(const hop_model *model, unsigned g, size_t rows, bool
  * 0: none. Cost: some 0.1 us a degree that is looked at.
  */
 typedef struct hop_plan_caps {
-    unsigned degree[2][2];           /* [dense in f64][sweeps in f32] */
-    double gain[HOP_DEGREE_MAX + 1]; /* dense's seconds over those of degree g; up to the highest of these, from 1 on */
-    double spread;                   /* (mean t^2)^{1/2} over T_abs of a query of any direction, about */
+    unsigned degree[2][2];              /* [dense in f64][sweeps in f32] */
+    double gain[2][HOP_DEGREE_MAX + 1]; /* [in f64][g]: dense's seconds over those of g, 1 to the highest of these */
+    double spread;                      /* (mean t^2)^{1/2} over T_abs of a query of any direction, about */
 } hop_plan_caps;
 
 hop_plan_caps hop_plan_degree_caps(const hop_model *model, unsigned g_max, size_t rows);
@@ -44,8 +44,13 @@ unsigned hop_plan_degree_cap(const hop_model *model, unsigned g_max);
 bool hop_plan_dense_f64(const hop_model *model, const hop_query *query, double max_error);
 
 /*
- * The one that is row's: 0 beyond HOP_PLAN_RADIUS_MAX, and where to look at degree 1 is no small part of a dense pass
- * and no degree is likely to do. row: query, z and max_error are read, degree_cap and gain are written; gain is caps'.
+ * Whether any of them may do for row: false beyond HOP_PLAN_RADIUS_MAX, and where to look at degree 1 is no small part
+ * of a dense pass and no degree is likely to do. may_f64: dense may need f64. Cost: some ns a degree.
+ */
+bool hop_plan_worth_a_look(const hop_plan_caps *caps, const hop_model *model, bool may_f64, const hop_al_row *row);
+
+/*
+ * The one that is row's: 0 where none is worth a look. row: query, z and max_error are read, degree_cap and gain are written; gain is caps'.
  */
 void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const hop_features *features, bool dense_f64,
                       hop_al_row *row);
