@@ -204,7 +204,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     hop_plan_caps caps = {.degree = {{g_max, g_max}, {g_max, g_max}}};
     if (automatic)
         caps = hop_plan_caps_of(model, n);
-    const bool none = automatic && !caps.degree[0][1] && !caps.degree[1][1];
+    const bool none = !automatic || (!caps.degree[0][1] && !caps.degree[1][1]);
     int f64 = none ? 0 : n < FEW ? -1 : any_needs_f64(frame, n); /* whether any wants dense in f64; -1: not asked yet */
     bool logs = frame->energy_only || request->want & (HOP_WANT_ENERGY | HOP_WANT_LOG_SUM_EXP);
     size_t tried = 0, pending = 0;

@@ -547,7 +547,7 @@ enum {
 typedef enum hop_reason {
     HOP_REASON_CHOSEN,
     HOP_REASON_BOUND,     /* not expected to meet max_error */
-    HOP_REASON_COST,      /* expected to meet, but the choice is predicted cheaper */
+    HOP_REASON_COST,      /* expected to meet, but the choice is predicted cheaper, or surer for about as much */
     HOP_REASON_RADIUS,    /* the exponents are too large for any degree: auto does not try */
     HOP_REASON_RETURN,    /* something asked for needs every score */
     HOP_REASON_NO_MAPS,   /* would be the choice, or cheaper, if there were feature maps, or already */

@@ -298,21 +298,23 @@ static hop_candidate *add_degrees(chooser *c, const hop_features *features, doub
     bool f32 = sweeps_f32(c, features, dense->f64, &caps, &row), beyond = false;
     double h[HOP_DEGREE_MAX], widest = c->model->value.widest;
     hop_candidate *best = dense;
+    unsigned cap = row.degree_cap;
+    if (row.gain && cap) /* as almost_linear.c does once it knows sigma */
+        cap = hop_al_may_meet(query, sigma, widest, c->max_error, 0, cap, row.gain, 1);
+    cap = cap == 0 && row.degree_cap ? 1 : cap; /* that one was looked at before */
     hop_certificate_h(HOP_PLAN_DEGREE_MAX, hop_max(query->T, 0), h);
     for (unsigned g = 1; g <= HOP_PLAN_DEGREE_MAX && !beyond; g++) {
         double seconds = hop_plan_al_seconds(c->model, g, c->rows, f32);
         if (g > g_max && (!(seconds < dense->predicted_seconds) || best->degree > 0))
             break;
         double bound = query->usable ? widest * hop_al_predict(g, sigma, query->T_abs, h[g]) : (double)INFINITY;
-        double worth = row.gain && g <= row.degree_cap ? c->max_error * hop_al_margin(row.gain[g]) : c->max_error;
-        bool tried = bound <= worth;
         if (query->usable && g <= g_max)
             bound *= hop_al_lean(c->model, features, query, g, h[g]);
         hop_candidate *at = add(c, (int)g, !f32, seconds, bound);
         beyond = g > g_max && at->meets;
         if (beyond)
             at->reason = g_max ? HOP_REASON_MAX_DEGREE : HOP_REASON_NO_MAPS;
-        else if (at->meets && tried && g <= row.degree_cap && seconds < best->predicted_seconds)
+        else if (at->meets && g <= cap && seconds < best->predicted_seconds)
             best = at;
         *any = *any || (at->meets && !beyond);
     }

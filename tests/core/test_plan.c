@@ -6,6 +6,7 @@
 #include "support/check_main.h"
 #include "support/rng.h"
 
+#include "core/almost_linear.h"
 #include "core/alloc.h"
 
 #include <math.h>
@@ -170,7 +171,9 @@ static void check_reasons(const hop_plan *plan, double max_error)
             ck_assert(!at->meets);
             break;
         case HOP_REASON_COST:
-            ck_assert(at->meets && at->predicted_seconds >= chosen->predicted_seconds);
+            /* a degree may be the cheaper one, but not worth its risk */
+            ck_assert(at->meets && (at->predicted_seconds >= chosen->predicted_seconds || chosen->degree == 0));
+            ck_assert(at->degree > 0 || at->predicted_seconds >= chosen->predicted_seconds);
             break;
         case HOP_REASON_RADIUS:
         case HOP_REASON_RETURN:
@@ -491,6 +494,75 @@ START_TEST(auto_promises_no_less_than_almost_linear)
 }
 END_TEST
 
+/* What a degree may gain decides how sure auto has to be of it; the more it gains the less. */
+START_TEST(a_degree_is_tried_where_the_chance_is_worth_it)
+{
+    enum { M = 2000, d = 8, L = 16 };
+    static const double far[] = {0.5, 0.9, 1, 2, 7, 9};
+    test_engine engine;
+    test_start_normal(&engine, M, d, 0.3, 0, 4, L);
+    hop_query query = {.s = 1, .T = 1, .T_low = 1, .T_abs = 1, .usable = true};
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
+        double h[5], little[5] = {1, 1.01, 1.01, 1.01, 1.01}, much[5] = {8, 8, 8, 8, 8};
+        hop_certificate_h(4, query.T, h);
+        double max_error = hop_al_predict(4, 0.3, query.T_abs, h[4]) / far[i];
+        ck_assert_uint_eq(hop_al_may_meet(&query, 0.3, 1, max_error, 0, 4, NULL, 1), far[i] < 8 ? 4 : 0);
+        ck_assert_uint_eq(hop_al_may_meet(&query, 0.3, 1, max_error, 0, 4, much, 1), far[i] < 8 ? 4 : 0);
+        ck_assert_uint_eq(hop_al_may_meet(&query, 0.3, 1, max_error, 0, 4, little, 1), 0);
+        ck_assert_uint_eq(hop_al_may_meet(&query, 0.3, 1, max_error, 0, 4, little, 4), far[i] <= 1 ? 4 : 0);
+    }
+    test_engine_fini(&engine);
+}
+END_TEST
+
+/* Groups that follow one that met nothing are hardly tried; where rows meet, all are. */
+START_TEST(rows_that_cannot_meet_are_not_tried_again_and_again)
+{
+    enum { M = 2000, d = 8, L = 512, DEGREE = 3 };
+    static hop_al_row rows[L];
+    static hop_query queries[L];
+    static float x[L * d], z[L * d];
+    static double xi[L * d];
+    double gain[DEGREE + 1] = {4, 4, 4, 4}, most = 0;
+    size_t tried[2] = {0}, met[2] = {0};
+    test_engine engine;
+    test_start_normal(&engine, M, d, 0.3, 0, DEGREE, L);
+    test_fill_normal(x, d, 1, 0, 75);
+    const hop_features *features = hop_model_features(engine.model);
+    void *workspace = hop_aligned_alloc(hop_al_workspace_bytes(engine.model, features));
+    ck_assert_ptr_nonnull(workspace);
+    for (int pass = 0; pass < 3; pass++) {
+        for (size_t q = 0; q < L; q++) {
+            memcpy(x + q * d, x, d * sizeof *x);
+            ck_assert(hop_query_prepare(engine.model, 0.5, q, x + q * d, xi + q * d, &queries[q], NULL) == HOP_OK);
+            /* first: what the degrees reach; then a little less than that, which a prediction cannot tell; then more */
+            rows[q] = (hop_al_row){.query = &queries[q],
+                                   .z = z + q * d,
+                                   .max_error = pass == 0 ? 0 : most * (pass == 1 ? 0.9 : 1.1),
+                                   .degree_cap = DEGREE,
+                                   .predict = pass > 0,
+                                   .best_effort = pass == 0,
+                                   .gain = pass ? gain : NULL,
+                                   .sigma = (double)INFINITY,
+                                   .bound = (double)INFINITY};
+        }
+        hop_al_run(engine.model, features, rows, L, workspace);
+        for (size_t q = 0; q < L; q++) {
+            if (pass == 0)
+                most = fmax(most, rows[q].bound);
+            tried[pass > 1] += pass && isfinite(rows[q].sigma);
+            met[pass > 1] += pass && rows[q].met;
+        }
+    }
+    ck_assert_uint_eq(met[0], 0);
+    ck_assert_uint_gt(tried[0], 0);
+    ck_assert_uint_le(tried[0], 3 * HOP_LANES);
+    ck_assert_uint_eq(met[1], L);
+    hop_aligned_free(workspace);
+    test_engine_fini(&engine);
+}
+END_TEST
+
 static Suite *make(void)
 {
     Suite *suite = suite_create("plan");
@@ -512,6 +584,8 @@ static Suite *make(void)
     tcase_add_test(plans, a_fallback_says_whether_a_degree_would_have_met);
     tcase_add_test(plans, auto_promises_no_less_than_almost_linear);
     tcase_add_test(plans, answers_agree_in_any_batch);
+    tcase_add_test(plans, a_degree_is_tried_where_the_chance_is_worth_it);
+    tcase_add_test(plans, rows_that_cannot_meet_are_not_tried_again_and_again);
     suite_add_tcase(suite, plans);
     return suite;
 }
