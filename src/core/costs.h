@@ -23,7 +23,7 @@ hop_work hop_work_row(const hop_model *model);
 /* rows: how many are answered together; what they share is divided among them. */
 hop_work hop_work_dense(const hop_model *model, size_t rows, bool f64, bool shifted);
 
-/* What a call takes once, and a row that goes one by one, before it is evaluated: as much as so many degrees, measured. */
+/* What a call takes once, and a row that goes one by one, before it is evaluated: as much as so many degrees. */
 #define HOP_WORK_START 1.0
 
 /* Degrees 1..g and the answer at g, in f32 or f64, side by side or one by one as hop_al_run() does it. g + 1 <= 24. */

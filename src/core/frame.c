@@ -201,7 +201,7 @@ static size_t answer_almost_linear(hop_frame *frame, size_t n)
     bool automatic = request->mode == HOP_AUTO;
     enum { FEW = 4 };
     unsigned g_max = frame->features->g_max;
-    hop_plan_caps caps = {.degree = {{g_max, g_max}, {g_max, g_max}}};
+    hop_plan_caps caps; /* of auto; large */
     if (automatic)
         caps = hop_plan_caps_of(model, n);
     const bool none = !automatic || (!caps.degree[0][1] && !caps.degree[1][1]);

@@ -50,7 +50,8 @@ bool hop_plan_dense_f64(const hop_model *model, const hop_query *query, double m
 bool hop_plan_worth_a_look(const hop_plan_caps *caps, const hop_model *model, bool may_f64, const hop_al_row *row);
 
 /*
- * The one that is row's: 0 where none is worth a look. row: query, z and max_error are read, degree_cap and gain are written; gain is caps'.
+ * The one that is row's: 0 where none is worth a look. row: query, z and max_error are read, degree_cap and gain are
+ * written; gain is caps'.
  */
 void hop_plan_cap_row(const hop_plan_caps *caps, const hop_model *model, const hop_features *features, bool dense_f64,
                       hop_al_row *row);
