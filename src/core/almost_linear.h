@@ -81,7 +81,8 @@ double hop_al_margin(double gain);
 /*
  * The highest degree in (above, g_max] that may meet max_error for all that hop_al_predict() knows of a query, 0: none;
  * what auto asks before it starts, and before it says that no degree would have done. widest: the values' extent, 1 of
- * log D. gain: by degree, as in hop_al_row; NULL: any chance will do. margin: a prediction may be above by so much more.
+ * log D. gain: by degree, as in hop_al_row; NULL: any chance will do. margin: a prediction may be above by so
+ * much more.
  */
 unsigned hop_al_may_meet(const hop_query *query, double sigma, double widest, double max_error, unsigned above,
                          unsigned g_max, const double *gain, double margin);
