@@ -4,11 +4,11 @@
  *     tightness [--M 50000] [--queries 31] [--max-error 1e-3] [--seed 1] [--d N] [--all]
  *
  * For d in {8, 16, 32, 64}, memories evenly on the unit sphere or normal with coordinate l scaled by 1/l (skewed), and
- * R = beta |x| max|y| in {0.5, 1, 2, 4}: the lowest degree whose bound meets max_error at the median query, the median of
- * bound / true error there, and the smallest. Columns: all certificates with the values' tails and skewness (what is served), then
- * each certificate alone without tails, then all of them without. Sums are direct, in f64: no feature maps, so that
- * every degree is there. Degrees stop where maps would be larger than the memories, unless --all. Ends with 1 where a
- * bound was below a true error.
+ * R = beta |x| max|y| in {0.5, 1, 2, 4}: the lowest degree whose bound meets max_error at the median query, the median
+ * of bound / true error there, and the smallest. Columns: all certificates with the values' tails and skewness (what is
+ * served), then each certificate alone without tails, then all of them without. Sums are direct, in f64: no feature
+ * maps, so that every degree is there. Degrees stop where maps would be larger than the memories, unless --all. Ends
+ * with 1 where a bound was below a true error.
  */
 #include <getopt.h>
 #include <math.h>

@@ -4,8 +4,8 @@
  *     D_g = mean P_g(t_mu),  N_g = mean w_mu P_g(t_mu),  Z~ = mean(v) + N_g / D_g,  P_g(t) = sum_{k <= g} t^k / k!
  *
  * (Hu et al. 2024, Algorithm 1 with the corrected normaliser diag(1^T A).) A row stops at the first degree whose
- * certificate meets what it was asked for: T, with Taylor's polynomial, W, with the one of minimax.h, or G, with the one
- * that gauss.h makes for the row.
+ * certificate meets what it was asked for: T, with Taylor's polynomial, W, with the one of minimax.h, or G, with the
+ * one that gauss.h makes for the row.
  *
  * Rows whose max_error leaves room for f32's rounding are evaluated in f32, as many side by side as a vector holds; the
  * others, and those that f32 then misses narrowly, in f64. Few rows go one by one. So a row's last bits depend on

@@ -31,7 +31,9 @@ double hop_certificate_answer(const hop_geometry *values, const double *numerato
                           .most = terms->most,
                           .one_sided = terms->one_sided,
                           .z = z};
-    /* at any threshold above q, mean e (v - q) <= mean e (threshold - q) + most mean (v - threshold)^+; likewise below */
+    /*
+     * at any threshold above q, mean e (v - q) <= mean e (threshold - q) + most mean (v - threshold)^+; likewise below
+     */
     if (values->tails && terms->most > 0) {
         row.upper = values->tails + hop_tail_level(terms->dev / terms->most) * 4 * n;
         row.above = row.upper + n;

@@ -350,7 +350,9 @@ hop_evaluation_error hop_evaluation_rounding(const hop_features *features, bool 
     return error;
 }
 
-/* 2^-138 r^2 X^(g+1) and its roundings, X = max(1, max |xi|): least |xi_l| <= s, one memory being as far as extent_l. */
+/*
+ * 2^-138 r^2 X^(g+1) and its roundings, X = max(1, max |xi|): least |xi_l| <= s, one memory being as far as extent_l.
+ */
 double hop_evaluation_under(const hop_features *features, bool f32, unsigned g, double s, double least)
 {
     double r = (double)features->index.start[g + 2], reach = hop_max(s / least, 1), power = 1;

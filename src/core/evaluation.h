@@ -92,8 +92,8 @@ typedef struct hop_share {
 void hop_evaluation_products(hop_share *shares, size_t n);
 
 /*
- * What is known of rounding up to degree g (docs/MATH.md, "Rounding"). With B0 = sum_{k <= g} |c_k| s^k / k! and B1 = sum
- * |c_k| k s^k / k!, s of the query, it is off by at most
+ * What is known of rounding up to degree g (docs/MATH.md, "Rounding"). With B0 = sum_{k <= g} |c_k| s^k / k! and
+ * B1 = sum |c_k| k s^k / k!, s of the query, it is off by at most
  *
  *     D^ = sum_k c_k D_k:  D0 B0 + D1 B1 + under      N_j / extent_j:  N0 B0 + N1 B1 + under
  *     D_k, k <= g + 1:     (D0 + k D1) s^k / k! + under
@@ -106,7 +106,10 @@ typedef struct hop_evaluation_error {
 hop_evaluation_error hop_evaluation_rounding(const hop_features *features, bool f32, unsigned g,
                                              double query_roundings);
 
-/* Of degree g; least: the least extent of keys and values that is not 0, or 1. INFINITY: f32 cannot hold such coordinates. */
+/*
+ * Of degree g; least: the least extent of keys and values that is not 0, or 1. INFINITY: f32 cannot hold such
+ * coordinates.
+ */
 double hop_evaluation_under(const hop_features *features, bool f32, unsigned g, double s, double least);
 double hop_evaluation_least(const hop_model *model);
 

@@ -11,7 +11,9 @@
 
 enum { TERMS = 48, FACTORIALS = 128, PAIRS = 2 };
 
-/* Of every sum below, against its terms' absolute values: at most 4 x 2 x TERMS + 120 roundings, and a rest of 2^-58. */
+/*
+ * Of every sum below, against its terms' absolute values: at most 4 x 2 x TERMS + 120 roundings, and a rest of 2^-58.
+ */
 #define RELATIVE 0x1p-43
 
 /* 1/n! to the nearest. */

@@ -3,8 +3,8 @@
  *
  * For nodes z_i, each of them double and together symmetric about 0, Hermite's interpolating polynomial p of degree
  * 2k-1 misses e^t by f[z, z, t] omega(t), omega(t) = prod (t - z_i)^2 >= 0: a polynomial of degree 2k, whose mean over
- * the memories is known from their moments. With the nodes near those of Gauss's quadrature for these exponents that mean
- * is least: k! sigma^2k where Taylor's, all nodes at 0, is (2k-1)!! sigma^2k for a normal law.
+ * the memories is known from their moments. With the nodes near those of Gauss's quadrature for these exponents that
+ * mean is least: k! sigma^2k where Taylor's, all nodes at 0, is (2k-1)!! sigma^2k for a normal law.
  *
  *     g = 2k-1:  0 <= e^t - p(t) <= h(T) omega(t)/(2k)!                 h(t) = (2k)! f[z, z, t], increasing
  *     g = 2k:    p + kappa omega/(2k)!, kappa midway of h: |.| <= (h(T) - h(-T_low))/2 omega(t)/(2k)!

@@ -187,9 +187,9 @@ size_t hop_model_bytes(const hop_model *model); /* held beside the source rows, 
 
 /*
  * Feature maps. They depend on neither beta nor tolerance: one set of maps answers every query up to its
- * degree. hop_features_degree_within() is the largest degree whose maps take at most byte_budget bytes, are predicted to
- * build within build_seconds on one thread and to be cheaper to evaluate than dense (maps up to 64 KiB are always taken
- * that fit the budgets); 0 where none is. hop_features_default_degree() is that for maps at most as large as the
+ * degree. hop_features_degree_within() is the largest degree whose maps take at most byte_budget bytes, are predicted
+ * to build within build_seconds on one thread and to be cheaper to evaluate than dense (maps up to 64 KiB are always
+ * taken that fit the budgets); 0 where none is. hop_features_default_degree() is that for maps at most as large as the
  * memories themselves (or 64 KiB) and 10 seconds.
  */
 unsigned hop_features_degree_within(const hop_model *model, size_t byte_budget, double build_seconds);
@@ -473,8 +473,8 @@ typedef enum hop_cost {
     HOP_COST_VARIABLE,        /* and one of a group's d (g + 1) variables of a degree */
     /*
      * Almost-linear, four costs each in the form that it is evaluated in: a vector of rows side by side, in f32 or in
-     * f64, or a single row. One of C(d+g+1, g+1) coefficients of such a group, and one of its C(d+g, g) monomials, there
-     * and back, where all of them are in a near cache; and where they fill far ones.
+     * f64, or a single row. One of C(d+g+1, g+1) coefficients of such a group, and one of its C(d+g, g) monomials,
+     * there and back, where all of them are in a near cache; and where they fill far ones.
      */
     HOP_COST_LANES_F32_COEFFICIENT,
     HOP_COST_LANES_F32_MONOMIAL,

@@ -104,9 +104,9 @@ typedef struct hop_degree {
 } hop_degree;
 
 /*
- * One degree k >= 1 of the sweeps of almost_linear.c, in one precision ("real": f32 or f64), for `lanes` queries side by
- * side or for one (lanes = 1). Arrays hold `lanes` reals an element and are 64-byte aligned; a and self are plain reals,
- * the same for all queries. b runs over the cofactors, i over the variables up to b's block.
+ * One degree k >= 1 of the sweeps of almost_linear.c, in one precision ("real": f32 or f64), for `lanes` queries side
+ * by side or for one (lanes = 1). Arrays hold `lanes` reals an element and are 64-byte aligned; a and self are plain
+ * reals, the same for all queries. b runs over the cofactors, i over the variables up to b's block.
  *
  *     extend:   out[lead[i] + b] = xi[i] m[b];                                  sums[0] += sum a[lead[i] + b] out[same]
  *     top:      out[b] = weight self[b] + sum_i xi[i] a[lead[i] + b];           sums[i] += sum_b a[lead[i] + b] m[b]
@@ -196,7 +196,8 @@ typedef struct hop_row_products {
 } hop_row_products;
 
 /*
- * The last step of an answer (certificate.h), n coordinates. With q = numerator / denominator, exact = centre + q scale:
+ * The last step of an answer (certificate.h), n coordinates. With q = numerator / denominator, exact = centre + q
+ * scale:
  *
  *     z     = the f32 nearest to exact, clipped to [min, max]; NaN counts as min
  *     error = base + osc (high - low) + deviation + weight extent + quotient |q|

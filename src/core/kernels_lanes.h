@@ -2,10 +2,11 @@
  * kernels_lanes.h - the sweeps over a degree's monomials (hop_sweep): the part of the shape of kernels_simd.h that the
  * almost-linear retriever runs on. Included by that file once a machine and precision.
  *
- * Side by side, a vector holds one number of SIMD_WIDTH queries; of a single query it holds SIMD_WIDTH cofactors. Either
- * way a pass takes some variables at a time over a run of cofactors, and each coefficient it loads serves the sum of its
- * variable, kept in a register, and the adjoint of its cofactor. Runs are short enough that monomials and adjoints stay
- * in the first cache while all variables pass over them, and that sums leave for f64 within HOP_SWEEP_DEPTH roundings.
+ * Side by side, a vector holds one number of SIMD_WIDTH queries; of a single query it holds SIMD_WIDTH cofactors.
+ * Either way a pass takes some variables at a time over a run of cofactors, and each coefficient it loads serves the
+ * sum of its variable, kept in a register, and the adjoint of its cofactor. Runs are short enough that monomials and
+ * adjoints stay in the first cache while all variables pass over them, and that sums leave for f64 within
+ * HOP_SWEEP_DEPTH roundings.
  *
  * A crest takes a run of cofactors through the degree above and that above it: what lies between them never leaves the
  * first cache, or the registers where there are few variables.

@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 /*
- * Nothing to hold: no instruction here computes on memory, so v is not loaded twice. And a splat that is not held becomes
- * a plain load and multiplications by one element, which spares the vector units the work of spreading it.
+ * Nothing to hold: no instruction here computes on memory, so v is not loaded twice. And a splat that is not held
+ * becomes a plain load and multiplications by one element, which spares the vector units the work of spreading it.
  */
 #define SIMD_IN_REGISTER(v) ((void)0)
 

@@ -50,8 +50,8 @@ HOP_WARN_UNUSED hop_status hop_features_new(const hop_model *model, unsigned max
                                             hop_error *error);
 
 /*
- * Bytes of maps and of what making them holds besides: what summing takes, the bounds of fourth.h and skew.h, the order of
- * monomials, factorials. SIZE_MAX: overflow.
+ * Bytes of maps and of what making them holds besides: what summing takes, the bounds of fourth.h and skew.h, the order
+ * of monomials, factorials. SIZE_MAX: overflow.
  */
 size_t hop_features_bytes_with(const hop_model *model, unsigned max_degree, size_t sums_bytes);
 

@@ -119,7 +119,9 @@ static double estimate(const hop_pencil *p, const hop_progress *progress)
 static bool dominates(const hop_pencil *p, double K, double sign)
 {
     double n = (double)p->n;
-    /* Factorisation: gamma_{n+3} of the trace. Entries: 24 roundings and their errors, as a sum of n a row. All twice. */
+    /*
+     * Factorisation: gamma_{n+3} of the trace. Entries: 24 roundings and their errors, as a sum of n a row. All twice.
+     */
     double shift =
         2 * hop_gamma(n + 32, HOP_U64) * n * (K * p->most_B + p->most_A) + 2 * n * (K * p->error_B + p->error_A);
     for (size_t i = 0; i < p->n; i++) {

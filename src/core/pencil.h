@@ -1,8 +1,9 @@
 /*
  * pencil.h - a number K, close to the least, for which K B - A (and K B + A) is proved positive semidefinite.
  *
- * A and B are symmetric, known up to errors; B is positive definite. The caller fills the upper parts, hop_pencil_scale() and
- * hop_pencil_scale_A() scale so that B's diagonal is 1 (K is the same), hop_pencil_bound() finds K (docs/MATH.md, "Fourth moments").
+ * A and B are symmetric, known up to errors; B is positive definite. The caller fills the upper parts,
+ * hop_pencil_scale() and hop_pencil_scale_A() scale so that B's diagonal is 1 (K is the same), hop_pencil_bound() finds
+ * K (docs/MATH.md, "Fourth moments").
  */
 #ifndef HOP_PENCIL_H
 #define HOP_PENCIL_H

@@ -86,7 +86,9 @@ static void bound(hop_features *features, unsigned order, const hop_geometry *ke
         for (size_t j = i; j < n; j++)
             p.B[i * n + j] = moment(features, &phi[i], &phi[j], 0, false);
     hop_pencil_scale(&p);
-    /* Scaled, B_ij is at most 1 and off by the build's roundings of mean |phi_i phi_j| <= 1; A by extent_l times that. */
+    /*
+     * Scaled, B_ij is at most 1 and off by the build's roundings of mean |phi_i phi_j| <= 1; A by extent_l times that.
+     */
     double build = hop_gamma(features->build_roundings + 8, HOP_U64);
     p.most_B = 1;
     p.error_B = 2 * build;

@@ -1,7 +1,7 @@
 /*
- * splitmix.h - numbers that look random and are the same everywhere: splitmix64 (Steele, Lea and Flood, "Fast Splittable
- * Pseudorandom Number Generators", 2014, with the constants of Vigna's splitmix64). Number n = 1, 2, ... of the stream
- * that starts from `state` is hop_mix64(state + n HOP_MIX_STEP).
+ * splitmix.h - numbers that look random and are the same everywhere: splitmix64 (Steele, Lea and Flood, "Fast
+ * Splittable Pseudorandom Number Generators", 2014, with the constants of Vigna's splitmix64). Number n = 1, 2, ... of
+ * the stream that starts from `state` is hop_mix64(state + n HOP_MIX_STEP).
  */
 #ifndef HOP_SPLITMIX_H
 #define HOP_SPLITMIX_H

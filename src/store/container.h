@@ -81,8 +81,9 @@ HOP_WARN_UNUSED hop_status store_container_write(store_container *container, int
 HOP_WARN_UNUSED hop_status store_container_read(int file, store_container *out, hop_error *error);
 
 /*
- * One tensor's data to out, checked on the way. Pieces are tasks of the executor, which may be NULL. cancel may be NULL.
- * Errors: HOP_E_FORMAT (shorter than its header says, or the checksum differs), HOP_E_IO, HOP_E_NOMEM, HOP_E_CANCELLED.
+ * One tensor's data to out, checked on the way. Pieces are tasks of the executor, which may be NULL. cancel may be
+ * NULL. Errors: HOP_E_FORMAT (shorter than its header says, or the checksum differs), HOP_E_IO, HOP_E_NOMEM,
+ * HOP_E_CANCELLED.
  */
 HOP_WARN_UNUSED hop_status store_container_read_tensor(int file, const store_tensor *tensor,
                                                        const hop_executor *executor, const atomic_bool *cancel,

@@ -407,8 +407,8 @@ static void leaving_names(const store_found *found, char of[FILE_NAME_BYTES],
 }
 
 /*
- * Renamed, so that it can be undone until the directory is synced. The oldest first: whatever stops it in between leaves
- * the newest, which is the one that counts. Returns how many of n, in front, still have their names.
+ * Renamed, so that it can be undone until the directory is synced. The oldest first: whatever stops it in between
+ * leaves the newest, which is the one that counts. Returns how many of n, in front, still have their names.
  */
 static size_t rename_away(store_folder *folder, const store_found *found, size_t n)
 {

@@ -352,8 +352,8 @@ void store_registry_hold_maps(store_registry *registry, bool hold)
 }
 
 /*
- * Room for as many elements as there are names, allocated outside the lock, which is held on success. NULL: no memory, and
- * the lock is not held.
+ * Room for as many elements as there are names, allocated outside the lock, which is held on success. NULL: no memory,
+ * and the lock is not held.
  */
 static void *lock_with_room(store_registry *registry, size_t element)
 {

@@ -1,8 +1,8 @@
 /*
  * system.h - every call by which the store touches a disk, in one table that a test can make fail.
  *
- * Names are relative to an open folder. Short reads and writes, interruptions and pieces that are too large for one call
- * are dealt with here; messages are the caller's, from errno.
+ * Names are relative to an open folder. Short reads and writes, interruptions and pieces that are too large for one
+ * call are dealt with here; messages are the caller's, from errno.
  */
 #ifndef STORE_SYSTEM_H
 #define STORE_SYSTEM_H

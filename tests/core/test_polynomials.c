@@ -333,8 +333,8 @@ static double largest_ratio(test_rng *rng, const float *rows, size_t M, size_t d
 }
 
 /*
- * A's largest eigenvector is at right angles to where the recurrence starts, which then sees the other eigenvalue alone.
- * What it looks for is a guess: an answer is one that was proved, or there is none.
+ * A's largest eigenvector is at right angles to where the recurrence starts, which then sees the other eigenvalue
+ * alone. What it looks for is a guess: an answer is one that was proved, or there is none.
  */
 START_TEST(a_guess_that_is_too_small_is_not_an_answer)
 {
@@ -342,7 +342,9 @@ START_TEST(a_guess_that_is_too_small_is_not_an_answer)
     static const double seen[] = {0.01, 0.5, 0.985, 1};
     for (int both = 0; both < 2; both++)
         for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
-            /* v of norm 1, v_1 + (1 + 1/7) v_2 = 0; A = seen I + (1 - seen) v v^T, or less that where both signs count */
+            /*
+             * v of norm 1, v_1 + (1 + 1/7) v_2 = 0; A = seen I + (1 - seen) v v^T, or less that where both signs count
+             */
             const double v[N] = {8 / sqrt(113), -7 / sqrt(113)}, sign = both ? -1 : 1;
             double A[N * N], B[N * N] = {1, 0, 0, 1}, factor[N * N], trial[N * N], root[N], work[4 * N];
             for (size_t k = 0; k < N * N; k++)

@@ -1,5 +1,6 @@
 /*
- * disk.h - folders for the tests that keep sets on disk, whole files as bytes, and a disk that fails when it is told to.
+ * disk.h - folders for the tests that keep sets on disk, whole files as bytes, and a disk that fails when it is told
+ * to.
  */
 #ifndef TEST_STORE_DISK_H
 #define TEST_STORE_DISK_H

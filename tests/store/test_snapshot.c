@@ -1,6 +1,6 @@
 /*
- * test_snapshot.c - sets and feature maps as files: what is written comes back, the golden files stay what they are, and
- * no damaged file is taken for a whole one.
+ * test_snapshot.c - sets and feature maps as files: what is written comes back, the golden files stay what they are,
+ * and no damaged file is taken for a whole one.
  */
 #include "disk.h"
 #include "fixture.h"
