@@ -348,7 +348,7 @@ static void settle_almost_linear(const hop_frame *frame, hop_row *row)
 }
 
 /*
- * A row that dense has not met either: the middle of the values with their range may still do, and where it does not, a
+ * A row that dense has not met either: the mean of the values with their range may still do, and where it does not, a
  * refusal names the better bound. Under best effort dense's answer stands: where rounding eats its promise, it is still
  * likely to be near.
  */

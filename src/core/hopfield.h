@@ -389,7 +389,7 @@ typedef struct hop_request {
 /*
  * The caller's arrays; those not wanted may be NULL. Contents are defined only after HOP_OK.
  * error_bound is rounded up and always finite, but for modes that are measured against nothing: theirs is INFINITY.
- * degree 0 means dense or a structured mode, -1 that no degree had a better bound than the middle of the values with
+ * degree 0 means dense or a structured mode, -1 that no degree had a better bound than the mean of the values with
  * their range, which then is the answer; it is, too, where it meets max_error and the dense pass of auto does not
  * (degree 0). energy, log_sum_exp, top, support and weights refer to the state before the last step taken (for one
  * step: to the query), and to the mode's own weights.

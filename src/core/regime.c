@@ -198,8 +198,7 @@ static void judge(const hop_probes *probes, const hop_theory_request *request, h
     const size_t room = sizeof out->reason;
     out->verdict = share >= 0.9 ? HOP_EFFICIENT : probes->met ? HOP_TRANSITION : HOP_HARD;
     if (probes->middle)
-        snprintf(reason, room, "the middle of the values' ranges is within max_error %g of every answer",
-                 request->max_error);
+        snprintf(reason, room, "the mean of the values is within max_error %g of every answer", request->max_error);
     else if (probes->g_max == 0)
         snprintf(reason, room, "no feature maps are worth building for this set%s", maps);
     else if (probes->met == 0)

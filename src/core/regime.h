@@ -11,7 +11,7 @@ typedef struct hop_probes {
     unsigned g_max, degree;  /* of the maps; the highest that answered: 0: none */
     double R_t, error_bound; /* largest; the bound of those that were met, NaN: none, or predicted */
     bool predicted;
-    bool middle; /* the middle of the values' ranges meets max_error: no degree is needed */
+    bool middle; /* the mean of the values meets max_error: no degree is needed */
 } hop_probes;
 
 /* Errors: HOP_E_DOMAIN. What is 0 for "default" is filled in. */

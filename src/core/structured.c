@@ -280,7 +280,7 @@ static void answer_windows(const step *at, size_t n)
     }
 }
 
-/* A row whose scores leave the range of f64: the middle of the values, where that has a bound. */
+/* A row whose scores leave the range of f64: the mean of the values, where that has a bound. */
 static hop_status answer_unusable(const step *at, size_t i, hop_error *error)
 {
     const hop_request *request = at->frame->request;
