@@ -288,9 +288,9 @@ def seen(study, found):
             found.best("beta", study.betas[DOT], "random_features")[0],
             found.best("beta, centred", study.betas[CENTRED], "random_features")[0],
             found.error("beta", study.betas[DOT][-1], "random_features"), study.betas[DOT][-1]),
-        "Noise (dot, M = %d, beta = %g): `dense` has error %.3g without, %.3g at sigma = %g and %.3g at sigma = %g;"
+        "Noise (dot, M = %d, beta = %g): `dense` has error %s%.3g at sigma = %g and %.3g at sigma = %g;"
         " %s. From sigma = %s on the mean image (%.3g) is nearer than `dense`." % (
-            M, study.beta[DOT], found.error("noise", 0, "dense") if 0 in study.noise else float("nan"),
+            M, study.beta[DOT], "%.3g without, " % found.error("noise", 0, "dense") if 0 in study.noise else "",
             found.error("noise", study.noise[middle], "dense"), study.noise[middle],
             found.error("noise", study.noise[-1], "dense"), study.noise[-1],
             ", ".join("`%s` %.3g" % (mode.label, found.error("noise", study.noise[middle], mode.label))
