@@ -58,6 +58,27 @@ static const char *const words[HOP_COSTS] = {
     [HOP_COST_BUILD] = "build",
 };
 
+/* amx has the vectors of avx512 for all but large dense batches. */
+#define AVX512_COSTS(madd, pass_number)                                                                                \
+    {                                                                                                                  \
+        {                                                                                                              \
+            [HOP_COST_ROW] = 5.4e-8, [HOP_COST_NUMBER] = 5.4e-9, [HOP_COST_PAIR] = 2.6e-10, [HOP_COST_MADD] = (madd),  \
+            [HOP_COST_PASS_PAIR] = 1.5e-10, [HOP_COST_PASS_NUMBER] = (pass_number), [HOP_COST_STREAM] = 8e-11,         \
+            [HOP_COST_SHIFT] = 1.1e-11, [HOP_COST_F64_PAIR] = 4.5e-10, [HOP_COST_F64_MADD] = 2.6e-11,                  \
+            [HOP_COST_F64_PASS_NUMBER] = 4.6e-10, [HOP_COST_SCORE] = 5.2e-9, [HOP_COST_DEGREE] = 7.3e-8,               \
+            [HOP_COST_VARIABLE] = 5e-9, [HOP_COST_LANES_F32_COEFFICIENT] = 7.9e-10,                                    \
+            [HOP_COST_LANES_F32_MONOMIAL] = 3.9e-10, [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 1.8e-10,                   \
+            [HOP_COST_LANES_F32_FAR_MONOMIAL] = 3.8e-9, [HOP_COST_LANES_F64_COEFFICIENT] = 2.5e-10,                    \
+            [HOP_COST_LANES_F64_MONOMIAL] = 1.8e-9, [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 3.4e-10,                    \
+            [HOP_COST_LANES_F64_FAR_MONOMIAL] = 3.2e-9, [HOP_COST_ONE_F32_COEFFICIENT] = 3.2e-11,                      \
+            [HOP_COST_ONE_F32_MONOMIAL] = 5.2e-10, [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 1.3e-10,                       \
+            [HOP_COST_ONE_F32_FAR_MONOMIAL] = 1.7e-10, [HOP_COST_ONE_F64_COEFFICIENT] = 4.7e-11,                       \
+            [HOP_COST_ONE_F64_MONOMIAL] = 7e-10, [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 1.9e-10,                         \
+            [HOP_COST_ONE_F64_FAR_MONOMIAL] = 6e-10, [HOP_COST_PRODUCT] = 3.7e-11, [HOP_COST_PRODUCT_PASS] = 3.4e-11,  \
+            [HOP_COST_BUILD] = 2.5e-11                                                                                 \
+        }                                                                                                              \
+    }
+
 /* Measured by hop_calibrate() on one x86-64 server; neon is taken from avx2 at half its width. */
 static const struct {
     const char *isa;
@@ -165,74 +186,8 @@ static const struct {
        [HOP_COST_PRODUCT] = 2.7e-11,
        [HOP_COST_PRODUCT_PASS] = 4.7e-11,
        [HOP_COST_BUILD] = 6e-11}}},
-    {"avx512",
-     {{[HOP_COST_ROW] = 5.4e-8,
-       [HOP_COST_NUMBER] = 5.4e-9,
-       [HOP_COST_PAIR] = 2.6e-10,
-       [HOP_COST_MADD] = 6.2e-12,
-       [HOP_COST_PASS_PAIR] = 1.5e-10,
-       [HOP_COST_PASS_NUMBER] = 4.7e-11,
-       [HOP_COST_STREAM] = 8e-11,
-       [HOP_COST_SHIFT] = 1.1e-11,
-       [HOP_COST_F64_PAIR] = 4.5e-10,
-       [HOP_COST_F64_MADD] = 2.6e-11,
-       [HOP_COST_F64_PASS_NUMBER] = 4.6e-10,
-       [HOP_COST_SCORE] = 5.2e-9,
-       [HOP_COST_DEGREE] = 7.3e-8,
-       [HOP_COST_VARIABLE] = 5e-9,
-       [HOP_COST_LANES_F32_COEFFICIENT] = 7.9e-10,
-       [HOP_COST_LANES_F32_MONOMIAL] = 3.9e-10,
-       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 1.8e-10,
-       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 3.8e-9,
-       [HOP_COST_LANES_F64_COEFFICIENT] = 2.5e-10,
-       [HOP_COST_LANES_F64_MONOMIAL] = 1.8e-9,
-       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 3.4e-10,
-       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 3.2e-9,
-       [HOP_COST_ONE_F32_COEFFICIENT] = 3.2e-11,
-       [HOP_COST_ONE_F32_MONOMIAL] = 5.2e-10,
-       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 1.3e-10,
-       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 1.7e-10,
-       [HOP_COST_ONE_F64_COEFFICIENT] = 4.7e-11,
-       [HOP_COST_ONE_F64_MONOMIAL] = 7e-10,
-       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 1.9e-10,
-       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 6e-10,
-       [HOP_COST_PRODUCT] = 3.7e-11,
-       [HOP_COST_PRODUCT_PASS] = 3.4e-11,
-       [HOP_COST_BUILD] = 2.5e-11}}},
-    {"amx",
-     {{[HOP_COST_ROW] = 5.4e-8,
-       [HOP_COST_NUMBER] = 5.4e-9,
-       [HOP_COST_PAIR] = 2.6e-10,
-       [HOP_COST_MADD] = 5e-12,
-       [HOP_COST_PASS_PAIR] = 1.5e-10,
-       [HOP_COST_PASS_NUMBER] = 6e-11,
-       [HOP_COST_STREAM] = 8e-11,
-       [HOP_COST_SHIFT] = 1.1e-11,
-       [HOP_COST_F64_PAIR] = 4.5e-10,
-       [HOP_COST_F64_MADD] = 2.6e-11,
-       [HOP_COST_F64_PASS_NUMBER] = 4.6e-10,
-       [HOP_COST_SCORE] = 5.2e-9,
-       [HOP_COST_DEGREE] = 7.3e-8,
-       [HOP_COST_VARIABLE] = 5e-9,
-       [HOP_COST_LANES_F32_COEFFICIENT] = 7.9e-10,
-       [HOP_COST_LANES_F32_MONOMIAL] = 3.9e-10,
-       [HOP_COST_LANES_F32_FAR_COEFFICIENT] = 1.8e-10,
-       [HOP_COST_LANES_F32_FAR_MONOMIAL] = 3.8e-9,
-       [HOP_COST_LANES_F64_COEFFICIENT] = 2.5e-10,
-       [HOP_COST_LANES_F64_MONOMIAL] = 1.8e-9,
-       [HOP_COST_LANES_F64_FAR_COEFFICIENT] = 3.4e-10,
-       [HOP_COST_LANES_F64_FAR_MONOMIAL] = 3.2e-9,
-       [HOP_COST_ONE_F32_COEFFICIENT] = 3.2e-11,
-       [HOP_COST_ONE_F32_MONOMIAL] = 5.2e-10,
-       [HOP_COST_ONE_F32_FAR_COEFFICIENT] = 1.3e-10,
-       [HOP_COST_ONE_F32_FAR_MONOMIAL] = 1.7e-10,
-       [HOP_COST_ONE_F64_COEFFICIENT] = 4.7e-11,
-       [HOP_COST_ONE_F64_MONOMIAL] = 7e-10,
-       [HOP_COST_ONE_F64_FAR_COEFFICIENT] = 1.9e-10,
-       [HOP_COST_ONE_F64_FAR_MONOMIAL] = 6e-10,
-       [HOP_COST_PRODUCT] = 3.7e-11,
-       [HOP_COST_PRODUCT_PASS] = 3.4e-11,
-       [HOP_COST_BUILD] = 2.5e-11}}},
+    {"avx512", AVX512_COSTS(6.2e-12, 4.7e-11)},
+    {"amx", AVX512_COSTS(5e-12, 6e-11)},
 };
 
 const char *hop_cost_word(hop_cost cost)
