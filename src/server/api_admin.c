@@ -83,7 +83,7 @@ static void put(srv_request *request, srv_workspace *workspace)
     }
     hop_status status = load(request, &set, &error);
     if (status == HOP_OK)
-        status = store_registry_save(registry, change, set, &error);
+        status = store_registry_save(registry, change, set, NULL, &error);
     if (status != HOP_OK) {
         store_set_release(set);
         store_registry_abandon(registry, change);

@@ -191,9 +191,9 @@ static void write_top(srv_text *out, const srv_query *query, const hop_answer *a
         size_t there = answer->top_count ? answer->top_count[l] : top;
         srv_text_puts(out, l ? ",[" : "[");
         for (size_t k = 0; k < there; k++) {
-            uint64_t id = answer->top_id[l * top + k];
-            srv_text_printf(out, "%s{\"id\":%" PRIu64 ",\"label\":", k ? "," : "", id);
-            srv_text_json_string(out, store_set_label(query->set, (size_t)id));
+            size_t mu = (size_t)answer->top_id[l * top + k]; /* the core's ids are rows */
+            srv_text_printf(out, "%s{\"id\":%" PRIu64 ",\"label\":", k ? "," : "", store_set_id(query->set, mu));
+            srv_text_json_string(out, store_set_label(query->set, mu));
             srv_text_puts(out, ",\"weight\":");
             write_f64(out, answer->top_weight[l * top + k]);
             srv_text_putc(out, '}');

@@ -173,11 +173,12 @@ void srv_set_write_description(const store_set *set, srv_text *out)
     srv_text_printf(out, ",\"similarity\":\"%s\"", hop_similarity_word(hop_model_similarity(set->model)));
 
     store_bytes bytes = store_set_bytes(set);
-    srv_text_printf(out,
-                    ",\"bytes\":{\"memories\":%zu,\"values\":%zu,\"labels\":%zu,\"model\":%zu,\"features\":%zu,"
-                    "\"sums\":%zu,\"separation\":%zu,\"total\":%zu}",
-                    bytes.memories, bytes.values, bytes.labels, bytes.model, bytes.features, bytes.sums,
-                    bytes.separation, bytes.total);
+    srv_text_printf(
+        out,
+        ",\"bytes\":{\"memories\":%zu,\"values\":%zu,\"ids\":%zu,\"labels\":%zu,\"model\":%zu,\"features\":%zu,"
+        "\"sums\":%zu,\"separation\":%zu,\"total\":%zu}",
+        bytes.memories, bytes.values, bytes.ids, bytes.labels, bytes.model, bytes.features, bytes.sums,
+        bytes.separation, bytes.total);
     write_created(out, set->created_ms);
 
     hop_norms norms = hop_model_norms(set->model);

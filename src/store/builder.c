@@ -27,6 +27,9 @@ struct store_builder {
     char *label_text;
     size_t *label_offset;
     size_t labels, label_bytes; /* how many, and the bytes of both arrays */
+    uint64_t *ids;              /* M; NULL: the rows' numbers */
+    uint64_t next_id;
+    size_t id_bytes;
 };
 
 /* Bytes of a set of M rows without its labels: rows, packed model, bookkeeping. */
@@ -46,11 +49,12 @@ static bool set_bytes(const store_builder *builder, size_t M, size_t *out)
     return hop_add_size(total, sizeof(store_set), out);
 }
 
-/* Make the charge what a set of M rows needs; labels are charged already and stay. */
+/* Make the charge what a set of M rows needs; labels and ids are charged already and stay. */
 static hop_status recharge(store_builder *builder, size_t M, hop_error *error)
 {
     size_t bytes;
-    if (!set_bytes(builder, M, &bytes) || !hop_add_size(bytes, builder->label_bytes, &bytes))
+    if (!set_bytes(builder, M, &bytes) || !hop_add_size(bytes, builder->label_bytes, &bytes) ||
+        !hop_add_size(bytes, builder->id_bytes, &bytes))
         return hop_fail(error, HOP_E_SHAPE,
                         "a set of %zu memories of dimension %zu is larger than this machine can address", M,
                         builder->d);
@@ -128,6 +132,7 @@ void store_builder_free(store_builder *builder)
     free(builder->values);
     free(builder->label_text);
     free(builder->label_offset);
+    free(builder->ids);
     store_budget_release(builder->budget, builder->charged_bytes);
     free(builder);
 }
@@ -239,6 +244,50 @@ hop_status store_builder_label(store_builder *builder, size_t n, const char *con
     return HOP_OK;
 }
 
+hop_status store_builder_set_ids(store_builder *builder, size_t n, const uint64_t *ids, uint64_t next_id,
+                                 hop_error *error)
+{
+    assert(!builder->ids);
+    size_t bytes;
+    if (n != builder->M || !hop_mul_size(n, sizeof *ids, &bytes))
+        return hop_fail(error, HOP_E_SHAPE, "%zu ids for %zu memories", n, builder->M);
+    for (size_t mu = 0; mu < n; mu++)
+        if (ids[mu] >= next_id || (mu > 0 && ids[mu] <= ids[mu - 1]))
+            return hop_fail_at(error, HOP_E_FORMAT, (int64_t)mu, -1, "the id of row %zu is not above that before it",
+                               mu);
+    hop_status status = store_budget_charge(builder->budget, bytes, "the ids of this set", error);
+    if (status != HOP_OK)
+        return status;
+    builder->ids = malloc(bytes);
+    if (!builder->ids) {
+        store_budget_release(builder->budget, bytes);
+        return hop_fail(error, HOP_E_NOMEM, "out of memory for %zu ids", n);
+    }
+    memcpy(builder->ids, ids, bytes);
+    builder->next_id = next_id;
+    builder->id_bytes = bytes;
+    builder->charged_bytes += bytes;
+    return HOP_OK;
+}
+
+store_rows_view store_builder_view(const store_builder *builder, const char **label_pointers)
+{
+    bool labelled = label_pointers && builder->labels == builder->M;
+    for (size_t mu = 0; labelled && mu < builder->M; mu++)
+        label_pointers[mu] = builder->label_text + builder->label_offset[mu];
+    return (store_rows_view){.M = builder->M,
+                             .d = builder->d,
+                             .p = builder->p,
+                             .memories = builder->memories,
+                             .values = builder->values,
+                             .labels = labelled ? label_pointers : NULL};
+}
+
+size_t store_builder_labels(const store_builder *builder)
+{
+    return builder->labels;
+}
+
 /* Each step is a bijection of the state for a given word, and of the word for a given state. */
 static uint64_t mix_word(uint64_t hash, uint64_t word)
 {
@@ -276,6 +325,10 @@ static uint64_t content_hash(const store_set *set, hop_similarity similarity)
         hash = mix_bytes(hash, set->values, set->M * set->p * sizeof(float));
     if (set->label_text)
         hash = mix_bytes(hash, set->label_text, set->label_bytes - set->M * sizeof(size_t));
+    if (set->ids) {
+        hash = mix_bytes(hash, set->ids, set->M * sizeof *set->ids);
+        hash = mix_word(hash, set->next_id);
+    }
     hash ^= hash >> 32; /* the low bits have seen the fewest others */
     return mix_word(hash, 0);
 }
@@ -367,14 +420,17 @@ hop_status store_builder_finish(store_builder *builder, const store_options *opt
     set->label_text = builder->label_text;
     set->label_offset = builder->label_offset;
     set->label_bytes = builder->label_bytes;
+    set->ids = builder->ids;
+    set->next_id = builder->ids ? builder->next_id : builder->M;
     set->content_hash = content_hash(set, builder->similarity);
     store_regime_measure(set, STORE_BEFORE_MAPS);
 
     builder->memories = builder->values = NULL;
     builder->label_text = NULL;
     builder->label_offset = NULL;
+    builder->ids = NULL;
     builder->charged_bytes = 0;
-    builder->M = builder->capacity = builder->labels = builder->label_bytes = 0;
+    builder->M = builder->capacity = builder->labels = builder->label_bytes = builder->id_bytes = 0;
     *out = set;
     return HOP_OK;
 }

@@ -68,6 +68,26 @@ HOP_WARN_UNUSED hop_status store_builder_label(store_builder *builder, size_t n,
                                                hop_error *error);
 
 /*
+ * Ids of the rows other than their numbers, copied: ascending, all below next_id. Once, of all rows.
+ * Errors: HOP_E_SHAPE (n is not M), HOP_E_BUDGET, HOP_E_NOMEM; HOP_E_FORMAT (not ascending: names the row).
+ */
+HOP_WARN_UNUSED hop_status store_builder_set_ids(store_builder *builder, size_t n, const uint64_t *ids,
+                                                 uint64_t next_id, hop_error *error);
+
+/* Rows and labels as they are so far; labels has one pointer a label. Valid until the builder is called again. */
+typedef struct store_rows_view {
+    size_t M, d, p; /* p = 0: no values */
+    const float *memories, *values;
+    const char *const *labels; /* M, or NULL: none */
+} store_rows_view;
+
+/* label_pointers: room for as many pointers as there are rows; NULL where labels are not wanted. */
+store_rows_view store_builder_view(const store_builder *builder, const char **label_pointers);
+
+/* How many labels were given. */
+size_t store_builder_labels(const store_builder *builder);
+
+/*
  * store_builder_finish() - measure and pack the rows, fill in defaults, freeze.
  *
  * The set has one reference, the caller's, no name and version 0 (store_registry_commit() gives both), and state

@@ -225,14 +225,40 @@ hop_status store_registry_begin(store_registry *registry, const char *name, cons
     return status;
 }
 
+hop_status store_registry_begin_revision(store_registry *registry, const char *name, const store_condition *condition,
+                                         store_change **out, store_set **base, hop_error *error)
+{
+    hop_status status = store_registry_get(registry, name, base, error);
+    if (status != HOP_OK)
+        return status;
+    store_set_release(*base);
+    store_change *change = NULL;
+    status = store_registry_begin(registry, name, condition, &change, error);
+    if (status != HOP_OK)
+        return status;
+    /* Nobody else changes the entry now; but until the change was open, somebody may have. */
+    if (!change->current) {
+        status = change->reason[0] ? hop_fail(error, HOP_E_UNLOADED, "the set '%.60s' could not be loaded: %.150s",
+                                              name, change->reason)
+                                   : not_found(name, error);
+        store_registry_abandon(registry, change);
+        return status;
+    }
+    *base = store_set_acquire(change->current);
+    *out = change;
+    return HOP_OK;
+}
+
 /* The change is open: nobody else writes its entry. */
 static void name_set(const store_change *change, store_set *set)
 {
     store_set_name(set, change->name, change->version + 1);
 }
 
-hop_status store_registry_save(store_registry *registry, store_change *change, store_set *set, hop_error *error)
+hop_status store_registry_save(store_registry *registry, store_change *change, store_set *set,
+                               const store_revision *revision, hop_error *error)
 {
+    (void)revision;
     if (change->version >= INT64_MAX) /* no file could say the next */
         return hop_fail(error, HOP_E_LIMIT, "'%s' is at the last version there is: delete it first", change->name);
     name_set(change, set);

@@ -13,6 +13,7 @@
 
 typedef struct store_registry store_registry;
 typedef struct store_change store_change; /* a change of one name that has begun */
+typedef struct store_revision store_revision;
 
 /*
  * What must be true of the current version for a change to happen. Lists of quoted etags separated by commas, or
@@ -52,12 +53,21 @@ HOP_WARN_UNUSED hop_status store_registry_begin(store_registry *registry, const 
                                                 const store_condition *condition, store_change **out, hop_error *error);
 
 /*
+ * The same for a change of what is there: *base is the version that it starts from, and stays current while the change
+ * is open; its reference is the caller's. Besides: HOP_E_NOT_FOUND, HOP_E_UNLOADED (its files cannot be loaded).
+ */
+HOP_WARN_UNUSED hop_status store_registry_begin_revision(store_registry *registry, const char *name,
+                                                         const store_condition *condition, store_change **out,
+                                                         store_set **base, hop_error *error);
+
+/*
  * Give a finished set its name, version (the replaced version + 1, or 1) and etag, and, where sets are kept, make it
- * durable. The change stays open. Errors: HOP_E_LIMIT (no file could be of the next version); those of
+ * durable. The change stays open. revision: what was revised to make it from the version before, which is what has to be
+ * written then; NULL: the whole set has. Errors: HOP_E_LIMIT (no file could be of the next version); those of
  * store_folder_save().
  */
 HOP_WARN_UNUSED hop_status store_registry_save(store_registry *registry, store_change *change, store_set *set,
-                                               hop_error *error);
+                                               const store_revision *revision, hop_error *error);
 
 /*
  * Publish a set that was saved (where sets are not kept, one that was not is named here): swap it in, queue its feature

@@ -61,6 +61,7 @@ void store_set_release(store_set *set)
     hop_model_free(set->model);
     free(set->memories);
     free(set->values);
+    free(set->ids);
     free(set->label_text);
     free(set->label_offset);
     free(set);
@@ -76,6 +77,26 @@ const char *store_set_reason(const store_set *set)
 {
     /* While it builds, the reason may be about to be written; it is only read after the state was. */
     return store_set_state(set) == STORE_BUILDING ? "" : set->reason;
+}
+
+uint64_t store_set_id(const store_set *set, size_t mu)
+{
+    assert(mu < set->M);
+    return set->ids ? set->ids[mu] : mu;
+}
+
+bool store_set_row_of(const store_set *set, uint64_t id, size_t *mu)
+{
+    size_t low = 0, high = set->M;
+    while (set->ids && low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (set->ids[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *mu = set->ids ? low : (size_t)id;
+    return set->ids ? low < set->M && set->ids[low] == id : id < set->M;
 }
 
 const char *store_set_label(const store_set *set, size_t mu)
@@ -117,6 +138,7 @@ store_bytes store_set_bytes(const store_set *set)
     store_bytes bytes = {
         .memories = set->M * set->d * sizeof(float),
         .values = set->values ? set->M * set->p * sizeof(float) : 0,
+        .ids = set->ids ? set->M * sizeof(uint64_t) : 0,
         .labels = set->label_bytes,
         .model = hop_model_bytes(set->model),
         .features = features ? hop_features_bytes(features) : 0,
@@ -125,7 +147,7 @@ store_bytes store_set_bytes(const store_set *set)
     bytes.sums = phi_cache ? store_phi_cache_bytes_of(phi_cache, set) : 0;
     if (atomic_load_explicit(&set->separation, memory_order_relaxed))
         bytes.separation = hop_separation_bytes(set->model);
-    bytes.total =
-        bytes.memories + bytes.values + bytes.labels + bytes.model + bytes.features + bytes.sums + bytes.separation;
+    bytes.total = bytes.memories + bytes.values + bytes.ids + bytes.labels + bytes.model + bytes.features + bytes.sums +
+                  bytes.separation;
     return bytes;
 }

@@ -47,6 +47,8 @@ typedef struct store_set {
     size_t M, d, p;
     float *memories;      /* M x d */
     float *values;        /* M x p; NULL: the memories */
+    uint64_t *ids;        /* M, ascending: what each row is called for as long as it lives; NULL: its number */
+    uint64_t next_id;     /* of the next row to come: above every id there ever was */
     char *label_text;     /* all labels, each with its NUL; NULL: no labels */
     size_t *label_offset; /* M, into label_text */
     size_t label_bytes;   /* of both arrays */
@@ -84,6 +86,10 @@ store_state store_set_state(const store_set *set);
 /* Why the state is what it is, or "" when there is nothing to say. Valid while the caller holds a reference. */
 const char *store_set_reason(const store_set *set);
 
+/* The id of row mu, and the row that has an id, false where none has. mu < M. */
+uint64_t store_set_id(const store_set *set, size_t mu);
+bool store_set_row_of(const store_set *set, uint64_t id, size_t *mu);
+
 /* Label of memory mu, NULL where the set has no labels. mu < M. */
 const char *store_set_label(const store_set *set, size_t mu);
 
@@ -101,7 +107,7 @@ void store_set_settle(store_set *set, store_state state, const char *reason);
 
 /* Bytes by what holds them. */
 typedef struct store_bytes {
-    size_t memories, values, labels, model, features;
+    size_t memories, values, ids, labels, model, features;
     size_t sums;       /* of linear and random_features, in the cache */
     size_t separation; /* for theory reports */
     size_t total;

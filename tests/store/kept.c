@@ -75,7 +75,7 @@ hop_status put(kept_store *store, const char *name, float first, hop_error *erro
     if (status != HOP_OK)
         return status;
     store_set *set = fixture_set(&store->fixture, M, D, first, &options);
-    status = store_registry_save(store->fixture.registry, change, set, error);
+    status = store_registry_save(store->fixture.registry, change, set, NULL, error);
     if (status == HOP_OK) {
         store_registry_commit(store->fixture.registry, change, set);
     } else {

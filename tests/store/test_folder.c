@@ -66,7 +66,7 @@ START_TEST(maps_need_no_second_build)
     const store_options options = {.max_error = -1, .max_degree = 3};
     ck_assert_int_eq(store_registry_begin(store.fixture.registry, "a", NULL, &change, &error), HOP_OK);
     store_set *set = fixture_set(&store.fixture, M, D, 1, &options);
-    ck_assert_int_eq(store_registry_save(store.fixture.registry, change, set, &error), HOP_OK);
+    ck_assert_int_eq(store_registry_save(store.fixture.registry, change, set, NULL, &error), HOP_OK);
     store_registry_commit(store.fixture.registry, change, set);
     set = fixture_get(&store.fixture, "a");
     fixture_settle(set);
@@ -233,7 +233,7 @@ START_TEST(every_failing_call_of_keeping_maps_leaves_a_ready_set)
         store_set *set = fixture_set(&store.fixture, M, D, 1, &options);
         store_change *change = NULL;
         ck_assert_int_eq(store_registry_begin(store.fixture.registry, "a", NULL, &change, &error), HOP_OK);
-        ck_assert_int_eq(store_registry_save(store.fixture.registry, change, set, &error), HOP_OK);
+        ck_assert_int_eq(store_registry_save(store.fixture.registry, change, set, NULL, &error), HOP_OK);
         disk_fail(number, false, ENOSPC);
         store_registry_commit(store.fixture.registry, change, set);
         set = fixture_get(&store.fixture, "a");

@@ -118,7 +118,7 @@ static void keep_set(kept_store *store, const char *name, size_t rows, size_t d,
     store_change *change = NULL;
     ck_assert_int_eq(store_registry_begin(store->fixture.registry, name, NULL, &change, NULL), HOP_OK);
     store_set *set = fixture_set(&store->fixture, rows, d, 1, &options);
-    ck_assert_int_eq(store_registry_save(store->fixture.registry, change, set, NULL), HOP_OK);
+    ck_assert_int_eq(store_registry_save(store->fixture.registry, change, set, NULL, NULL), HOP_OK);
     store_registry_commit(store->fixture.registry, change, set);
 }
 
