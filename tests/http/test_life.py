@@ -259,8 +259,8 @@ class Stop(tap.Case):
         daemon = Daemon("--workers", "1", "--drain-timeout-ms", "600000").start()
         body = heavy(daemon)
         head = (
-            "POST /v1/sets/heavy/retrieve?mode=dense&max_error=1 HTTP/1.1\r\nHost: x\r\nAccept: application/x-npy\r\n"
-            "Content-Type: application/x-npy\r\nContent-Length: %d\r\n\r\n" % len(body)
+            "POST /v1/sets/heavy/retrieve?mode=dense&max_error=1&steps=6 HTTP/1.1\r\nHost: x\r\n"
+            "Accept: application/x-npy\r\nContent-Type: application/x-npy\r\nContent-Length: %d\r\n\r\n" % len(body)
         ).encode()
         with daemon.connect() as probe, daemon.connect() as busy:
             probe.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
