@@ -5,6 +5,7 @@
  */
 #include "core/geometry.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -96,11 +97,28 @@ static double scale_for(double extent)
     return ldexp(1.0, e);
 }
 
-static bool frame_fits(const hop_geometry *g, const hop_geometry *like)
+size_t hop_geometry_check_frame(size_t n, const double *centre, const double *scale)
+{
+    enum { EXPONENT_LEAST = -160, EXPONENT_MOST = 140 }; /* of f32 differences, with room */
+    for (size_t l = 0; l < n; l++) {
+        int e;
+        if (!(fabs(centre[l]) <= FLT_MAX && scale[l] >= ldexp(1, EXPONENT_LEAST) &&
+              scale[l] <= ldexp(1, EXPONENT_MOST) && frexp(scale[l], &e) <= 0.5))
+            return l;
+    }
+    return n;
+}
+
+static bool scale_in_use(const hop_kept_frame *kept, size_t l)
+{
+    return !kept->extent || kept->extent[l] > 0;
+}
+
+static bool frame_fits(const hop_geometry *g, const hop_kept_frame *kept)
 {
     for (size_t l = 0; l < g->n; l++) {
-        double extent = extent_about(g, l, like->centre[l]), u = extent * like->inverse[l];
-        if (like->extent[l] > 0 && extent > 0 && !(u >= HOP_EXTENT_MIN && u <= HOP_EXTENT_MAX))
+        double extent = extent_about(g, l, kept->centre[l]), u = extent / kept->scale[l];
+        if (scale_in_use(kept, l) && extent > 0 && !(u >= HOP_EXTENT_MIN && u <= HOP_EXTENT_MAX))
             return false;
     }
     return true;
@@ -225,7 +243,7 @@ hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows
 }
 
 hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
-                                  const hop_geometry *like, hop_error *error)
+                                  const hop_kept_frame *kept, hop_error *error)
 {
     hop_geometry g = {.n = n};
     size_t tails = tail_count(n_rows, n);
@@ -248,12 +266,12 @@ hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n
         hop_geometry_fini(&g);
         return status;
     }
-    bool kept = like && frame_fits(&g, like);
+    bool keeps = kept && frame_fits(&g, kept);
     for (size_t l = 0; l < n; l++) {
-        if (kept) {
-            g.centre[l] = like->centre[l];
-            double extent = extent_about(&g, l, like->centre[l]);
-            g.scale[l] = like->extent[l] > 0 || !(extent > 0) ? like->scale[l] : scale_for(extent);
+        if (keeps) {
+            g.centre[l] = kept->centre[l];
+            double extent = extent_about(&g, l, g.centre[l]);
+            g.scale[l] = scale_in_use(kept, l) || !(extent > 0) ? kept->scale[l] : scale_for(extent);
         } else {
             fresh_frame(&g, l, n_rows);
         }

@@ -46,13 +46,24 @@ typedef struct hop_geometry {
  */
 HOP_WARN_UNUSED hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
                                              hop_error *error);
+/* A frame to keep, n numbers each. extent NULL: every scale is in use; else those where it is above 0. */
+typedef struct hop_kept_frame {
+    const double *centre, *scale, *extent;
+} hop_kept_frame;
+
+/*
+ * Whether these numbers can be a frame's: centres of f32 numbers, powers of two for scales. Returns how many of n
+ * coordinates are right before the first that is not.
+ */
+size_t hop_geometry_check_frame(size_t n, const double *centre, const double *scale);
+
 /*
  * The same in the frame of earlier rows, of which most are still there: a coordinate in which all of those agreed keeps
- * its centre and gets a scale of its own. Where some extent would leave the limits above the frame is fresh. like NULL:
+ * its centre and gets a scale of its own. Where some extent would leave the limits above the frame is fresh. kept NULL:
  * it is fresh too. It is read during the call only.
  */
 HOP_WARN_UNUSED hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
-                                                  const hop_geometry *like, hop_error *error);
+                                                  const hop_kept_frame *kept, hop_error *error);
 void hop_geometry_fini(hop_geometry *geometry);
 size_t hop_geometry_bytes(size_t n_rows, size_t n);
 

@@ -131,6 +131,16 @@ HOP_WARN_UNUSED hop_status hop_similarity_parse(const char *word, hop_similarity
  */
 typedef enum hop_packing { HOP_PACK_FULL, HOP_PACK_KEYS, HOP_PACK_NONE } hop_packing;
 
+/*
+ * The centre and the power-of-two scales that a model sees its keys and values in, as hop_model_frames() gives them:
+ * whoever keeps feature maps outside of memory keeps their frame too.
+ */
+typedef struct hop_frames {
+    const double *key_centre, *key_scale;     /* d each; both NULL: none */
+    const double *value_centre, *value_scale; /* p each; both NULL: none. Not read where the values are the keys */
+    const double *mean;                       /* d, of centered_cosine; NULL: none */
+} hop_frames;
+
 /* Rows a model reads for its whole life. Borrowed: they must outlive the model and not change. */
 typedef struct hop_source {
     size_t M, d, p;        /* p is ignored where values is NULL */
@@ -146,6 +156,20 @@ typedef struct hop_source {
      * larger (hop_features_drift()).
      */
     const struct hop_model *like;
+
+    /*
+     * A promise, 0 where like is NULL or none is made: the first same_rows rows of memories and values are, bit for
+     * bit, those of `like`. Where the frame is kept, what is known and packed of them is then taken over: an append of
+     * a few rows costs one copy of what is packed. Bounds may be a little larger than those of a model made afresh.
+     */
+    size_t same_rows;
+
+    /*
+     * NULL, or a frame, read during the call only and not at all where `like` is given: it is kept under the same
+     * conditions, so that a model of the same rows as hop_model_frames()'s gets that model's frame to the bit. A part
+     * that is NULL is made afresh.
+     */
+    const hop_frames *frames;
 } hop_source;
 
 typedef struct hop_model hop_model;
@@ -161,8 +185,9 @@ typedef struct hop_progress {
  * hop_model_new() - measure, transform and pack a set so that dense retrieval can answer.
  *
  * Cost: a few passes over the rows, 2 M d f64 operations each; memory hop_model_bytes_estimate().
- * Errors: HOP_E_SHAPE (M, d or p zero or too large), HOP_E_DOMAIN (NaN or Inf, a zero norm; names row and
- * column), HOP_E_NOMEM. On success the caller owns *out; hop_model_free() takes NULL.
+ * Errors: HOP_E_SHAPE (M, d or p zero or too large, more same_rows than rows), HOP_E_DOMAIN (NaN or Inf, a zero norm;
+ * names row and column; a frame that is none names the column), HOP_E_NOMEM. On success the caller owns *out;
+ * hop_model_free() takes NULL.
  */
 HOP_WARN_UNUSED hop_status hop_model_new(const hop_source *source, const hop_executor *executor, hop_model **out,
                                          hop_error *error);
@@ -171,6 +196,9 @@ void hop_model_free(hop_model *model);
 /* Bytes hop_model_new() will keep beside the source rows. 0: the sizes overflow. */
 size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, hop_similarity similarity,
                                 hop_packing packing);
+
+/* The model's own arrays. mean: NULL unless centered_cosine; the values' are the keys' where the values are the keys. */
+hop_frames hop_model_frames(const hop_model *model);
 
 typedef struct hop_norms {
     double max_abs, max_l2; /* of the stored memories as given */

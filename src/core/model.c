@@ -3,6 +3,7 @@
  */
 #include "core/model.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "core/alloc.h"
@@ -48,12 +49,62 @@ void hop_model_free(hop_model *model)
     hop_aligned_free(model);
 }
 
+static const hop_kept_frame *kept_of(const hop_geometry *geometry, hop_kept_frame *out)
+{
+    *out = (hop_kept_frame){.centre = geometry->centre, .scale = geometry->scale, .extent = geometry->extent};
+    return out;
+}
+
+/* The frame that the source names for its keys, in *out, or NULL. */
+static const hop_kept_frame *kept_keys(const hop_source *source, hop_kept_frame *out)
+{
+    if (source->like)
+        return kept_of(&source->like->key, out);
+    if (!source->frames || !source->frames->key_centre)
+        return NULL;
+    *out = (hop_kept_frame){.centre = source->frames->key_centre, .scale = source->frames->key_scale};
+    return out;
+}
+
+static const hop_kept_frame *kept_values(const hop_source *source, hop_kept_frame *out)
+{
+    if (source->like)
+        return kept_of(&source->like->value, out);
+    if (!source->frames || !source->frames->value_centre)
+        return NULL;
+    *out = (hop_kept_frame){.centre = source->frames->value_centre, .scale = source->frames->value_scale};
+    return out;
+}
+
+static hop_status refuse_frame(const char *of, size_t column, hop_error *error)
+{
+    return hop_fail_at(error, HOP_E_DOMAIN, -1, (int64_t)column, "column %zu of the frame of %s is not a frame's",
+                       column, of);
+}
+
+/* A frame from outside: nothing is computed from numbers that no model has. */
+static hop_status check_frames(const hop_frames *frames, size_t d, size_t p, hop_error *error)
+{
+    if (!frames->key_centre != !frames->key_scale || !frames->value_centre != !frames->value_scale)
+        return hop_fail(error, HOP_E_SHAPE, "a frame is centres and scales, both or neither");
+    size_t keys = frames->key_centre ? hop_geometry_check_frame(d, frames->key_centre, frames->key_scale) : d;
+    if (keys < d)
+        return refuse_frame("the keys", keys, error);
+    size_t values = frames->value_centre ? hop_geometry_check_frame(p, frames->value_centre, frames->value_scale) : p;
+    if (values < p)
+        return refuse_frame("the values", values, error);
+    for (size_t l = 0; frames->mean && l < d; l++)
+        if (!(fabs(frames->mean[l]) <= FLT_MAX))
+            return refuse_frame("the mean", l, error);
+    return HOP_OK;
+}
+
 /* Keys other than the memories: transform about the stored mean, then measure what came out. */
 static hop_status transform_keys(hop_model *model, const hop_source *source, hop_error *error)
 {
     size_t d = model->d;
-    const hop_model *like = source->like;
-    const hop_geometry *frame = like ? &like->key : NULL;
+    hop_kept_frame keep;
+    const hop_kept_frame *frame = kept_keys(source, &keep);
     hop_geometry raw;
     hop_status status =
         hop_geometry_init_like(&raw, source->memories, model->M, d, model->similarity == HOP_DOT ? frame : NULL, error);
@@ -71,8 +122,9 @@ static hop_status transform_keys(hop_model *model, const hop_source *source, hop
     if (!model->own_keys || !model->mean) {
         status = hop_fail(error, HOP_E_NOMEM, "no memory for the keys of %zu memories", model->M);
     } else {
+        const double *mean = source->like ? source->like->mean : source->frames ? source->frames->mean : NULL;
         for (size_t l = 0; l < d; l++)
-            model->mean[l] = like ? like->mean[l] : raw.centre[l];
+            model->mean[l] = mean ? mean[l] : raw.centre[l];
         status = hop_similarity_keys(model->similarity, model->M, d, model->mean, source->memories, model->mean + d,
                                      model->own_keys, error);
         model->keys = model->own_keys;
@@ -90,8 +142,9 @@ static hop_status measure_values(hop_model *model, const hop_source *source, hop
         return HOP_OK;
     }
     hop_error in_values = HOP_ERROR_NONE;
+    hop_kept_frame keep;
     hop_status status = hop_geometry_init_like(&model->value, model->values, model->M, model->p,
-                                               source->like ? &source->like->value : NULL, &in_values);
+                                               kept_values(source, &keep), &in_values);
     if (status != HOP_OK)
         return hop_fail_at(error, status, in_values.row, in_values.column, "values: %.200s", in_values.text);
     return HOP_OK;
@@ -124,6 +177,11 @@ hop_status hop_model_new(const hop_source *source, const hop_executor *executor,
     const hop_model *like = source->like;
     if (like && (like->d != source->d || like->p != p || like->similarity != source->similarity))
         return hop_fail(error, HOP_E_SHAPE, "the earlier model is of another shape");
+    if (source->same_rows > source->M || source->same_rows > (like ? like->M : 0))
+        return hop_fail(error, HOP_E_SHAPE, "%zu rows cannot be those of the earlier model", source->same_rows);
+    hop_status status = !like && source->frames ? check_frames(source->frames, source->d, p, error) : HOP_OK;
+    if (status != HOP_OK)
+        return status;
     hop_model *model = hop_array_new(1, 1, sizeof *model);
     if (!model)
         return hop_fail(error, HOP_E_NOMEM, "no memory for a set");
@@ -134,7 +192,7 @@ hop_status hop_model_new(const hop_source *source, const hop_executor *executor,
     model->bytes = bytes;
     atomic_init(&model->features, NULL);
 
-    hop_status status = transform_keys(model, source, error);
+    status = transform_keys(model, source, error);
     if (status == HOP_OK)
         status = measure_values(model, source, error);
     if (status == HOP_OK)
@@ -167,6 +225,15 @@ size_t hop_model_p(const hop_model *model)
 hop_similarity hop_model_similarity(const hop_model *model)
 {
     return model->similarity;
+}
+
+hop_frames hop_model_frames(const hop_model *model)
+{
+    return (hop_frames){.key_centre = model->key.centre,
+                        .key_scale = model->key.scale,
+                        .value_centre = model->value.centre,
+                        .value_scale = model->value.scale,
+                        .mean = model->similarity == HOP_CENTERED_COSINE ? model->mean : NULL};
 }
 
 hop_norms hop_model_norms(const hop_model *model)

@@ -406,6 +406,86 @@ START_TEST(what_cannot_be_updated_is_refused)
 }
 END_TEST
 
+/* ---- frames ------------------------------------------------------------------------------------------------- */
+
+static void must_have_frames(const hop_model *model, const hop_model *as)
+{
+    hop_frames is = hop_model_frames(model), was = hop_model_frames(as);
+    size_t d = hop_model_d(model) * sizeof(double), p = hop_model_p(model) * sizeof(double);
+    ck_assert(memcmp(is.key_centre, was.key_centre, d) == 0 && memcmp(is.key_scale, was.key_scale, d) == 0);
+    ck_assert(memcmp(is.value_centre, was.value_centre, p) == 0 && memcmp(is.value_scale, was.value_scale, p) == 0);
+    ck_assert(!is.mean == !was.mean && (!is.mean || memcmp(is.mean, was.mean, d) == 0));
+}
+
+/* What a set that changed is seen in comes back with its frames alone, without the model that it was kept from. */
+START_TEST(a_frame_comes_back_to_the_bit)
+{
+    const life *shape = &lives[_i];
+    living_set set;
+    size_t ids[M_MOST];
+    living_init(&set, shape->M, shape->d, shape->p, shape->g, shape->similarity, 970 + (uint64_t)_i);
+    for (size_t round = 0; round < 8; round++) {
+        choose(&set.rng, set.M, round, ids);
+        change(&set, ids, round, 5 * round, 0.04 * (double)round);
+        hop_frames frames = hop_model_frames(set.model);
+        hop_source source = source_of(&set, NULL);
+        hop_model *again = NULL;
+        source.frames = &frames;
+        ck_assert(hop_model_new(&source, NULL, &again, NULL) == HOP_OK);
+        must_have_frames(again, set.model);
+        hop_features *same = NULL;
+        ck_assert(hop_features_update(set.features, set.model, again, NULL, 0, NULL, NULL, &same, NULL) == HOP_OK);
+        hop_features_free(same);
+        hop_model_free(again);
+    }
+    living_fini(&set);
+}
+END_TEST
+
+/* Numbers that are no frame are refused, a frame that does not fit is not kept. */
+START_TEST(a_frame_from_outside_is_checked)
+{
+    living_set set;
+    living_init(&set, 100, 3, 2, 3, HOP_CENTERED_COSINE, 980);
+    const double bad_centre[] = {0, (double)NAN, 0}, bad_scale[] = {1, 1, 0.75}, far[] = {1e30, 1e30, 1e30},
+                 ones[] = {1, 1, 1}, tiny[] = {0x1p-200, 1, 1};
+    struct {
+        hop_frames frames;
+        hop_status status;
+        int64_t column;
+    } cases[] = {
+        {{.key_centre = bad_centre, .key_scale = ones}, HOP_E_DOMAIN, 1},
+        {{.key_centre = ones, .key_scale = bad_scale}, HOP_E_DOMAIN, 2},
+        {{.key_centre = ones, .key_scale = tiny}, HOP_E_DOMAIN, 0},
+        {{.value_centre = bad_centre, .value_scale = ones}, HOP_E_DOMAIN, 1},
+        {{.mean = bad_centre}, HOP_E_DOMAIN, 1},
+        {{.key_centre = ones}, HOP_E_SHAPE, -1},
+        {{.value_scale = ones}, HOP_E_SHAPE, -1},
+        {{.key_centre = far, .key_scale = ones, .value_centre = far, .value_scale = ones}, HOP_OK, -1},
+        {{0}, HOP_OK, -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hop_source source = source_of(&set, NULL);
+        hop_model *model = NULL;
+        hop_error error = HOP_ERROR_NONE;
+        source.frames = &cases[i].frames;
+        ck_assert_int_eq(hop_model_new(&source, NULL, &model, &error), cases[i].status);
+        ck_assert(error.column == cases[i].column && !model == (cases[i].status != HOP_OK));
+        if (model)
+            must_have_frames(model, set.model);
+        hop_model_free(model);
+    }
+    hop_source source = source_of(&set, set.model);
+    source.same_rows = set.M + 1;
+    hop_model *model = NULL;
+    ck_assert(hop_model_new(&source, NULL, &model, NULL) == HOP_E_SHAPE);
+    source.same_rows = 1;
+    source.like = NULL;
+    ck_assert(hop_model_new(&source, NULL, &model, NULL) == HOP_E_SHAPE);
+    living_fini(&set);
+}
+END_TEST
+
 /* Rows that move away are noticed before the bounds are worth nothing. */
 START_TEST(drift_says_when_a_build_is_due)
 {
@@ -462,6 +542,8 @@ static Suite *make(void)
     tcase_add_test(updates, one_row_may_be_left);
     tcase_add_test(updates, a_coordinate_comes_to_life);
     tcase_add_test(updates, what_cannot_be_updated_is_refused);
+    tcase_add_loop_test(updates, a_frame_comes_back_to_the_bit, 0, sizeof lives / sizeof *lives);
+    tcase_add_test(updates, a_frame_from_outside_is_checked);
     tcase_add_test(updates, drift_says_when_a_build_is_due);
     tcase_add_test(updates, an_update_that_runs_out_of_memory_leaves_nothing);
     suite_add_tcase(suite, updates);
