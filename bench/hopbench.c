@@ -8,6 +8,7 @@
  *     hopbench almost-linear --d 32 --M 1000000 --L 512 --dist sphere --R 2 --max-error 1e-2
  *     hopbench build         --d 16 --M 1000000 --degree 3 --threads 2
  *     hopbench append        --d 16 --M 1000000 --degree 3 --changed 1000
+ *     hopbench model         --d 64 --M 4194304 --threads 2
  *     hopbench plan          --d 16 --M 1000000 --L 512
  *     hopbench gap-anns      --d 512 --M 512 --L 64 --B 0
  *     hopbench structured    --mode top_k --k 32 --d 64 --M 200000
@@ -37,6 +38,7 @@ static const bench_case cases[] = {
     {"almost-linear", bench_almost_linear},
     {"build", bench_build},
     {"append", bench_append},
+    {"model", bench_model},
     {"plan", bench_plan},
     {"gap-anns", bench_gap_anns},
     {"structured", bench_structured},
@@ -148,7 +150,7 @@ static void print_usage(FILE *to)
                 "  --dist uniform|sphere --B X --R X       entries in [-B, B]; unit sphere, queries of norm R/beta\n"
                 "  --memories FILE --queries FILE          npy instead; --out FILE writes the answers\n"
                 "  --degree N                              of the feature maps; 0 is the set's own choice\n"
-                "  --changed N                             rows that append exchanges; 0 is M / 100\n"
+                "  --changed N                             rows that append exchanges, model adds; 0 is M / 100\n"
                 "  --mode WORD                             of structured (top_k); its --k N, --keep X, --width N,\n"
                 "  --features N, --alpha X                 0: as the HTTP interface has it; --seed is its seed\n"
                 "  --best-effort                           every degree, best bound, whatever it is\n"

@@ -18,7 +18,7 @@ typedef struct bench_options {
     const char *dist;                     /* "uniform", "sphere" */
     const char *mode;                     /* of structured */
     const char *memories, *queries, *out; /* npy files; NULL: made up, made up, not written */
-    size_t d, M, L, changed;              /* changed: rows that append takes away, and adds; 0: M / 100 */
+    size_t d, M, L, changed;              /* changed: rows that append takes away and adds, model adds; 0: M / 100 */
     unsigned threads, degree;             /* degree 0: the set's own choice */
     double beta, B, R, max_error, least_seconds;
     size_t k, width, features; /* of structured; 0: their defaults */
@@ -33,6 +33,7 @@ void bench_dense_single(const bench_options *o);
 void bench_almost_linear(const bench_options *o);
 void bench_build(const bench_options *o);
 void bench_append(const bench_options *o);
+void bench_model(const bench_options *o);
 void bench_plan(const bench_options *o);
 void bench_gap_anns(const bench_options *o);
 void bench_structured(const bench_options *o);

@@ -40,13 +40,16 @@ void hop_aligned_free(void *block)
     free(block);
 }
 
-void *hop_array_new(size_t rows, size_t columns, size_t element)
+void *hop_array_alloc(size_t rows, size_t columns, size_t element)
 {
     size_t bytes;
-    if (!hop_array_bytes(rows, columns, element, &bytes))
-        return NULL;
-    void *block = hop_aligned_alloc(bytes);
+    return hop_array_bytes(rows, columns, element, &bytes) ? hop_aligned_alloc(bytes) : NULL;
+}
+
+void *hop_array_new(size_t rows, size_t columns, size_t element)
+{
+    void *block = hop_array_alloc(rows, columns, element);
     if (block)
-        memset(block, 0, bytes);
+        memset(block, 0, rows * columns * element);
     return block;
 }

@@ -16,4 +16,7 @@ void hop_alloc_set_gate(hop_alloc_gate *gate);
 /* rows x columns elements of `element` bytes, zeroed, 64-byte aligned; NULL on overflow or when memory is out. */
 void *hop_array_new(size_t rows, size_t columns, size_t element);
 
+/* The same with whatever is there: for what is written all over before it is read, by the threads that write it. */
+void *hop_array_alloc(size_t rows, size_t columns, size_t element);
+
 #endif

@@ -1,25 +1,42 @@
 /*
- * geometry.c - one pass for ranges and sums, one for the radius. A fresh centre is the mean to f64's last bit or
- * nearly, whatever the order of the rows: centered_cosine is defined by it. Every bound holds for whatever centre is
- * stored.
+ * geometry.c - one pass for ranges and sums, one for the radius and the tails. A fresh centre is the mean to f64's last
+ * bit or nearly, whatever the order of the rows: centered_cosine is defined by it. Every bound holds for whatever
+ * centre is stored. Nothing depends on the machine's kernels or on how many threads there are.
  */
 #include "core/geometry.h"
 
 #include <float.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/checked.h"
+#include "core/kernels.h"
 #include "core/rounding.h"
 #include "core/status.h"
+#include "core/tasks.h"
 
 enum {
     ARRAYS_F64 = 6,
-    BINS = 256, /* of a coordinate's histogram */
-    TILE = 64,  /* coordinates counted at a time */
     TAIL_ROWS_LEAST = 64,
-    TAIL_COORDINATES_MOST = 8192
+    TAIL_COORDINATES_MOST = 8192,
+
+    /* Ranges: shares of the rows, each with its own sums. */
+    SHARES_MOST = 64,
+    SHARE_ROWS_LEAST = 64,
+    SHARE_CELLS_LEAST = 1 << 16,
+    SHARE_ARRAYS = 4,
+    SHARES_BYTES_MOST = 4 << 20,
+
+    /* Radius and tails. A task's histogram has 16 bits a bin and goes into the shared one at its end. */
+    SPREAD_TASKS = 32,
+    SPREAD_ROWS_LEAST = 1 << 10,
+    SPREAD_ROWS_MOST = 1 << 15,
+    COUNTED_COLUMNS_MOST = 1 << 10,
+
+    BLOCK_ROWS = 128 /* that two kernels read, the second one from a cache */
 };
 
 static size_t tail_count(size_t n_rows, size_t n)
@@ -45,43 +62,127 @@ void hop_geometry_fini(hop_geometry *geometry)
     *geometry = (hop_geometry){0};
 }
 
-/* sum + rest is the sum so far, rest what rounding took from sum (Neumaier 1974). */
-static void add_compensated(double *sum, double *rest, double v)
+/* ---- ranges ------------------------------------------------------------------------------------------------- */
+
+/* What a run of rows adds up to. bad: the first row with a number that is not finite, or how many rows there are. */
+typedef struct row_share {
+    hop_row_sums sums;
+    double largest_square;
+    size_t bad;
+} row_share;
+
+typedef struct ranges_job {
+    const hop_kernels *kernels;
+    const float *rows;
+    size_t n_rows, n, each; /* rows of a share */
+    row_share *shares;
+} ranges_job;
+
+/* Shares do not depend on the executor: the same sums come out on any number of threads. */
+static size_t share_count(size_t n_rows, size_t n)
 {
-    double next = *sum + v;
-    *rest += fabs(*sum) >= fabs(v) ? (*sum - next) + v : (v - next) + *sum;
+    size_t by_rows = n_rows / SHARE_ROWS_LEAST, by_cells = n_rows / (SHARE_CELLS_LEAST / n + 1);
+    size_t by_bytes = SHARES_BYTES_MOST / (n * SHARE_ARRAYS * sizeof(double)), shares = SHARES_MOST;
+    shares = by_rows < shares ? by_rows : shares;
+    shares = by_cells < shares ? by_cells : shares;
+    shares = by_bytes < shares ? by_bytes : shares;
+    return shares ? shares : 1;
+}
+
+static size_t share_bytes(size_t n)
+{
+    return sizeof(row_share) + n * SHARE_ARRAYS * sizeof(double);
+}
+
+static void sum_share(void *arg, size_t i)
+{
+    const ranges_job *job = arg;
+    row_share *share = &job->shares[i];
+    const size_t n = job->n;
+    for (size_t l = 0; l < n; l++) {
+        share->sums.sum[l] = share->sums.rest[l] = 0;
+        share->sums.min[l] = INFINITY;
+        share->sums.max[l] = -INFINITY;
+    }
+    size_t from = i * job->each, end = job->n_rows - from < job->each ? job->n_rows : from + job->each;
+    share->largest_square = 0;
+    share->bad = job->n_rows;
+    while (from < end) {
+        const float *rows = job->rows + from * n;
+        const size_t count = end - from < BLOCK_ROWS ? end - from : BLOCK_ROWS;
+        const size_t good = job->kernels->row_squares(n, count, rows, NULL, &share->largest_square);
+        if (good < count) {
+            share->bad = from + good;
+            return;
+        }
+        job->kernels->row_sums(n, count, rows, &share->sums);
+        from += count;
+    }
+}
+
+static hop_status refuse_row(const hop_geometry *g, const float *row, size_t i, hop_error *error)
+{
+    size_t l = 0;
+    while (l + 1 < g->n && isfinite(row[l]))
+        l++;
+    return hop_fail_at(error, HOP_E_DOMAIN, (int64_t)i, (int64_t)l, "row %zu, column %zu is not a finite f32", i, l);
+}
+
+/* b's sum and rest into a's. */
+static void add_sums(double *sum, double *rest, double b, double b_rest)
+{
+    double next = *sum + b, part = next - *sum;
+    *rest += (*sum - (next - part)) + (b - part) + b_rest;
     *sum = next;
 }
 
-/* Leaves the coordinates' sums in centre, what rounding took from them in scale. */
-static hop_status measure_rows(hop_geometry *g, const float *rows, size_t n_rows, hop_error *error)
+/*
+ * Rows from `from` on: leaves the coordinates' sums in centre, what rounding took from them in scale. No rows: as in an
+ * empty set.
+ */
+static hop_status measure_ranges(hop_geometry *g, const float *rows, size_t from, size_t n_rows,
+                                 const hop_executor *executor, hop_error *error)
 {
-    double largest_square = 0, *rest = g->scale;
-    for (size_t l = 0; l < g->n; l++) {
+    const size_t n = g->n, count = n_rows - from, shares = share_count(count, n);
+    ranges_job job = {.kernels = hop_kernels_get(),
+                      .rows = rows + from * n,
+                      .n_rows = count,
+                      .n = n,
+                      .each = (count + shares - 1) / shares};
+    char *block = hop_array_alloc(shares, share_bytes(n), 1);
+    if (!block)
+        return hop_fail(error, HOP_E_NOMEM, "no memory to measure %zu coordinates", n);
+    job.shares = (row_share *)block;
+    double *numbers = (double *)(block + shares * sizeof *job.shares);
+    for (size_t i = 0; i < shares; i++, numbers += SHARE_ARRAYS * n)
+        job.shares[i].sums = (hop_row_sums){numbers, numbers + n, numbers + 2 * n, numbers + 3 * n};
+    const size_t used = job.each ? (count + job.each - 1) / job.each : 0;
+    hop_tasks_run(executor, used, sum_share, &job);
+
+    hop_status status = HOP_OK;
+    double largest_square = 0;
+    for (size_t l = 0; l < n; l++) {
+        g->centre[l] = g->scale[l] = 0;
         g->min[l] = INFINITY;
         g->max[l] = -INFINITY;
     }
-    for (size_t i = 0; i < n_rows; i++) {
-        const float *row = rows + i * g->n;
-        double square = 0;
-        for (size_t l = 0; l < g->n; l++) {
-            float v = row[l];
-            add_compensated(&g->centre[l], &rest[l], (double)v);
-            g->min[l] = v < g->min[l] ? v : g->min[l];
-            g->max[l] = v > g->max[l] ? v : g->max[l];
-            square += (double)v * (double)v;
+    for (size_t i = 0; i < used && status == HOP_OK; i++) {
+        const row_share *share = &job.shares[i];
+        if (share->bad < count)
+            status = refuse_row(g, job.rows + share->bad * n, from + share->bad, error);
+        for (size_t l = 0; l < n && status == HOP_OK; l++) {
+            add_sums(&g->centre[l], &g->scale[l], share->sums.sum[l], share->sums.rest[l]);
+            g->min[l] = fminf(g->min[l], (float)share->sums.min[l]);
+            g->max[l] = fmaxf(g->max[l], (float)share->sums.max[l]);
         }
-        if (!isfinite(square)) {
-            for (size_t l = 0; l < g->n; l++)
-                if (!isfinite(row[l]))
-                    return hop_fail_at(error, HOP_E_DOMAIN, (int64_t)i, (int64_t)l,
-                                       "row %zu, column %zu is not a finite f32", i, l);
-        }
-        largest_square = square > largest_square ? square : largest_square;
+        largest_square = hop_max(share->largest_square, largest_square);
     }
     g->max_l2 = sqrt(largest_square);
-    return HOP_OK;
+    hop_aligned_free(block);
+    return status;
 }
+
+/* ---- the frame ---------------------------------------------------------------------------------------------- */
 
 static double extent_about(const hop_geometry *g, size_t l, double centre)
 {
@@ -124,7 +225,7 @@ static bool frame_fits(const hop_geometry *g, const hop_kept_frame *kept)
     return true;
 }
 
-/* From the sums that measure_rows() left. */
+/* From the sums that measure_ranges() left. */
 static void fresh_frame(hop_geometry *g, size_t l, size_t n_rows)
 {
     double n = (double)n_rows, mean = (g->centre[l] + g->scale[l]) / n;
@@ -152,78 +253,198 @@ static void enclose_coordinate(hop_geometry *g, size_t l)
     g->widest = hop_max(g->widest, g->extent[l] * g->scale[l]);
 }
 
-static void measure_radius(hop_geometry *g, const float *rows, size_t n_rows)
+/* ---- radius and tails --------------------------------------------------------------------------------------- */
+
+typedef struct spread_job {
+    const hop_kernels *kernels;
+    const hop_geometry *geometry;
+    const float *rows;
+    size_t n_rows, each, first, columns; /* rows of a task; the columns that are counted */
+    bool radius;
+    _Atomic uint64_t largest_square; /* the bits of a double that is not negative: they have its order */
+    double *low, *per_bin;           /* n each, of rows less their centres */
+    _Atomic uint32_t *count;         /* columns x HOP_BINS */
+} spread_job;
+
+static void raise(_Atomic uint64_t *largest, double to)
 {
-    double largest_square = 0;
-    for (size_t i = 0; i < n_rows; i++) {
-        const float *row = rows + i * g->n;
-        double square = 0;
-        for (size_t l = 0; l < g->n; l++) {
-            double y = (double)row[l] - g->centre[l];
-            square += y * y;
-        }
-        largest_square = square > largest_square ? square : largest_square;
+    uint64_t bits, is = atomic_load_explicit(largest, memory_order_relaxed);
+    memcpy(&bits, &to, sizeof bits);
+    while (is < bits &&
+           !atomic_compare_exchange_weak_explicit(largest, &is, bits, memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+/* Some columns' histograms of some rows, in the nearest cache, then into everybody's. */
+static void count_columns(spread_job *job, size_t column, size_t columns, size_t from, size_t end, double *square)
+{
+    const hop_geometry *g = job->geometry;
+    uint16_t count[HOP_BIN_COLUMNS * HOP_BINS];
+    memset(count, 0, columns * HOP_BINS * sizeof *count);
+    while (from < end) {
+        const float *rows = job->rows + from * g->n;
+        const size_t n_rows = end - from < BLOCK_ROWS ? end - from : BLOCK_ROWS;
+        if (square)
+            (void)job->kernels->row_squares(g->n, n_rows, rows, g->centre, square);
+        job->kernels->row_bins(&(hop_row_bins){.n = columns,
+                                               .n_rows = n_rows,
+                                               .stride = g->n,
+                                               .rows = rows + column,
+                                               .centre = g->centre + column,
+                                               .low = job->low + column,
+                                               .per_bin = job->per_bin + column,
+                                               .count = count});
+        from += n_rows;
     }
-    double n = (double)g->n;
-    g->radius = sqrt(largest_square) * (1 + hop_gamma(n + 8, HOP_U64)) * (1 + 0x1p-48);
+    _Atomic uint32_t *to = job->count + (column - job->first) * HOP_BINS;
+    for (size_t i = 0; i < columns * HOP_BINS; i++)
+        if (count[i])
+            atomic_fetch_add_explicit(&to[i], count[i], memory_order_relaxed);
+}
+
+static void spread_task(void *arg, size_t i)
+{
+    spread_job *job = arg;
+    const hop_geometry *g = job->geometry;
+    const size_t from = i * job->each, end = job->n_rows - from < job->each ? job->n_rows : from + job->each;
+    double square = 0;
+    for (size_t at = 0; at < job->columns; at += HOP_BIN_COLUMNS) {
+        const size_t rest = job->columns - at, n = rest < HOP_BIN_COLUMNS ? rest : HOP_BIN_COLUMNS;
+        count_columns(job, job->first + at, n, from, end, job->radius && at == 0 ? &square : NULL);
+    }
+    if (job->radius && !job->columns)
+        (void)job->kernels->row_squares(g->n, end - from, job->rows + from * g->n, g->centre, &square);
+    raise(&job->largest_square, square);
 }
 
 /*
- * One coordinate's tails from its histogram. A row is counted in the bin that f64 puts it in: off by less than 2^-30 of
- * a bin and u's own rounding, which counts where the rows lie narrowly away from the centre; each mean carries both.
- * Within a bin every row counts as if it lay at the far edge.
+ * Bins of a coordinate in u. A row is counted in the bin that f64 puts it in: off by less than 2^-30 of a bin and the
+ * roundings of u and of the bin's edges, which count where the rows lie narrowly away from the centre: `least` is more
+ * than both. Within a bin every row counts as if it lay at the far edge.
  */
-static void find_tails(hop_geometry *g, size_t l, size_t n_rows, const uint32_t *count)
+typedef struct bins {
+    double low, width, least;
+    const uint32_t *count;
+} bins;
+
+static bins bins_of(const hop_geometry *g, size_t l, const uint32_t *count)
 {
-    double low = g->low[l], width = (g->high[l] - low) / BINS, M = (double)n_rows,
-           least = 0x1p-30 * width + 0x1p-52 * g->extent[l];
-    uint64_t above = 0, below = 0;    /* rows in the bins beyond the edges */
-    double excess = 0, shortfall = 0; /* sum over them of whole bins from the edge to their far edge */
-    size_t upper = BINS, lower = 0;   /* edges: bins upper.. are above, bins ..lower - 1 below */
+    double width = (g->high[l] - g->low[l]) / HOP_BINS;
+    return (bins){.low = g->low[l], .width = width, .least = 0x1p-30 * width + 0x1p-50 * g->extent[l], .count = count};
+}
+
+static void note_tail(hop_geometry *g, size_t k, size_t l)
+{
+    hop_tail tail = hop_geometry_tail(g, k, l);
+    g->tail_reach[k] = hop_max(g->tail_reach[k], g->scale[l] * hop_max(tail.upper, -tail.lower));
+    g->tail_rest[k] = hop_max(g->tail_rest[k], g->scale[l] * hop_max(tail.above, tail.below));
+}
+
+/* One coordinate's tails, all rows being in the bins. */
+static void find_tails(hop_geometry *g, size_t l, size_t n_rows, const bins *b)
+{
+    const double M = (double)n_rows;
+    uint64_t above = 0, below = 0;      /* rows in the bins beyond the edges */
+    double excess = 0, shortfall = 0;   /* sum over them of whole bins from the edge to their far edge */
+    size_t upper = HOP_BINS, lower = 0; /* edges: bins upper.. are above, bins ..lower - 1 below */
     for (size_t k = HOP_TAIL_LEVELS; k-- > 0;) {
         double most = ldexp(M, -(int)k - 1);
-        while (upper > 0 && (double)(above + count[upper - 1]) <= most) {
-            above += count[--upper];
+        while (upper > 0 && (double)(above + b->count[upper - 1]) <= most) {
+            above += b->count[--upper];
             excess += (double)above;
         }
-        while (lower < BINS && (double)(below + count[lower]) <= most) {
-            below += count[lower++];
+        while (lower < HOP_BINS && (double)(below + b->count[lower]) <= most) {
+            below += b->count[lower++];
             shortfall += (double)below;
         }
         double *at = g->tails + k * 4 * g->n + l;
-        at[0] = low + (double)upper * width;
-        at[g->n] = hop_up(excess / M * width + least);
-        at[2 * g->n] = low + (double)lower * width;
-        at[3 * g->n] = hop_up(shortfall / M * width + least);
-        hop_tail tail = hop_geometry_tail(g, k, l);
-        g->tail_reach[k] = hop_max(g->tail_reach[k], g->scale[l] * hop_max(tail.upper, -tail.lower));
-        g->tail_rest[k] = hop_max(g->tail_rest[k], g->scale[l] * hop_max(tail.above, tail.below));
+        at[0] = b->low + (double)upper * b->width;
+        at[g->n] = hop_up(excess / M * b->width + b->least);
+        at[2 * g->n] = b->low + (double)lower * b->width;
+        at[3 * g->n] = hop_up(shortfall / M * b->width + b->least);
     }
 }
 
-static hop_status measure_tails(hop_geometry *g, const float *rows, size_t n_rows, hop_error *error)
+/*
+ * One coordinate's tails where the bins hold the rows that came: the thresholds stay, and the sums beyond them are
+ * those of the rows before and of what is in the bins.
+ */
+static void extend_tails(hop_geometry *g, size_t l, const hop_geometry *before, size_t n_before, size_t n_rows,
+                         const bins *b)
 {
-    uint32_t *count = hop_array_new(TILE, BINS, sizeof *count);
-    if (!count)
-        return hop_fail(error, HOP_E_NOMEM, "no memory for the tails of %zu coordinates", g->n);
-    for (size_t from = 0; from < g->n; from += TILE) {
-        size_t n = g->n - from < TILE ? g->n - from : TILE;
-        double per_bin[TILE];
-        for (size_t l = 0; l < n; l++)
-            per_bin[l] = g->extent[from + l] > 0 ? BINS / (g->high[from + l] - g->low[from + l]) : 0;
-        memset(count, 0, TILE * BINS * sizeof *count);
-        for (size_t i = 0; i < n_rows; i++) {
-            const float *row = rows + i * g->n;
-            for (size_t l = 0; l < n; l++) {
-                double at = (hop_geometry_scaled(g, row, from + l) - g->low[from + l]) * per_bin[l];
-                size_t bin = at > 0 ? (size_t)at : 0;
-                count[l * BINS + (bin < BINS ? bin : BINS - 1)]++;
-            }
+    const double M = (double)n_rows, was = (double)n_before;
+    for (size_t k = 0; k < HOP_TAIL_LEVELS; k++) {
+        const hop_tail tail = hop_geometry_tail(before, k, l);
+        double excess = (M - was) * b->least, shortfall = excess;
+        for (size_t i = 0; i < HOP_BINS; i++) {
+            const double n = (double)b->count[i], low = b->low + (double)i * b->width;
+            excess += n * hop_max(low + b->width - tail.upper, 0);
+            shortfall += n * hop_max(tail.lower - low, 0);
         }
-        for (size_t l = 0; l < n; l++)
-            find_tails(g, from + l, n_rows, count + l * BINS);
+        double *at = g->tails + k * 4 * g->n + l;
+        at[0] = tail.upper;
+        at[g->n] = hop_up((was * tail.above + excess * (1 + 0x1p-40)) / M);
+        at[2 * g->n] = tail.lower;
+        at[3 * g->n] = hop_up((was * tail.below + shortfall * (1 + 0x1p-40)) / M);
     }
-    hop_aligned_free(count);
+}
+
+/* The columns whose histograms are in memory at a time. */
+static size_t counted_columns(size_t tails, size_t n)
+{
+    return !tails ? 0 : n < COUNTED_COLUMNS_MOST ? n : COUNTED_COLUMNS_MOST;
+}
+
+static size_t spread_bytes(size_t columns, size_t n)
+{
+    return columns * HOP_BINS * sizeof(uint32_t) + (columns ? 2 * n * sizeof(double) : 0);
+}
+
+/* Radius, and tails where there are some. known: what is known of the first rows, or NULL. */
+static hop_status measure_spread(hop_geometry *g, const float *rows, size_t n_rows, const hop_known_rows *known,
+                                 const hop_executor *executor, hop_error *error)
+{
+    const size_t n = g->n, from = known ? known->n_rows : 0, most = counted_columns(g->tails ? 1 : 0, n);
+    spread_job job = {
+        .kernels = hop_kernels_get(), .geometry = g, .rows = rows + from * n, .n_rows = n_rows - from, .radius = true};
+    size_t each = (job.n_rows + SPREAD_TASKS - 1) / SPREAD_TASKS;
+    job.each = each < SPREAD_ROWS_LEAST ? SPREAD_ROWS_LEAST : each > SPREAD_ROWS_MOST ? SPREAD_ROWS_MOST : each;
+    double *block = most ? hop_array_alloc(spread_bytes(most, n), 1, 1) : NULL;
+    if (most && !block)
+        return hop_fail(error, HOP_E_NOMEM, "no memory for the tails of %zu coordinates", n);
+    job.low = block;
+    job.per_bin = most ? block + n : NULL;
+    job.count = most ? (_Atomic uint32_t *)(block + 2 * n) : NULL;
+    for (size_t l = 0; most && l < n; l++) {
+        job.low[l] = g->low[l] * g->scale[l];
+        job.per_bin[l] = g->extent[l] > 0 ? HOP_BINS / (g->high[l] - g->low[l]) * g->inverse[l] : 0;
+    }
+    for (job.first = 0; job.first < n; job.first += most ? most : n) {
+        job.columns = n - job.first < most ? n - job.first : most;
+        for (size_t i = 0; i < job.columns * HOP_BINS; i++)
+            atomic_init(&job.count[i], 0);
+        hop_tasks_run(executor, (job.n_rows + job.each - 1) / job.each, spread_task, &job);
+        job.radius = false;
+        for (size_t l = job.first; l < job.first + job.columns; l++) {
+            uint32_t count[HOP_BINS];
+            for (size_t i = 0; i < HOP_BINS; i++)
+                count[i] = atomic_load_explicit(&job.count[(l - job.first) * HOP_BINS + i], memory_order_relaxed);
+            const bins in = bins_of(g, l, count);
+            if (known)
+                extend_tails(g, l, known->geometry, from, n_rows, &in);
+            else
+                find_tails(g, l, n_rows, &in);
+            for (size_t k = 0; k < HOP_TAIL_LEVELS; k++)
+                note_tail(g, k, l);
+        }
+    }
+    hop_aligned_free(block);
+    uint64_t bits = atomic_load_explicit(&job.largest_square, memory_order_relaxed);
+    double square;
+    memcpy(&square, &bits, sizeof square);
+    g->radius = sqrt(square) * (1 + hop_gamma((double)n + 8, HOP_U64)) * (1 + 0x1p-48);
+    if (known)
+        g->radius = hop_max(g->radius, known->geometry->radius);
     return HOP_OK;
 }
 
@@ -239,52 +460,120 @@ size_t hop_tail_level(double fraction)
 
 hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows, size_t n, hop_error *error)
 {
-    return hop_geometry_init_like(out, rows, n_rows, n, NULL, error);
+    return hop_geometry_measure(out, rows, n_rows, n, NULL, NULL, NULL, error);
 }
 
-hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
-                                  const hop_kept_frame *kept, hop_error *error)
+static hop_status new_geometry(hop_geometry *g, size_t n_rows, size_t n, hop_error *error)
 {
-    hop_geometry g = {.n = n};
-    size_t tails = tail_count(n_rows, n);
-    double *numbers = hop_array_new(n, coordinate_bytes(n_rows, n), 1);
+    const size_t tails = tail_count(n_rows, n);
+    double *numbers = hop_array_alloc(n, coordinate_bytes(n_rows, n), 1);
     if (!numbers)
         return hop_fail(error, HOP_E_NOMEM, "no memory for the geometry of %zu coordinates", n);
-    g.block = numbers;
-    g.centre = numbers;
-    g.scale = numbers + n;
-    g.inverse = numbers + 2 * n;
-    g.low = numbers + 3 * n;
-    g.high = numbers + 4 * n;
-    g.extent = numbers + 5 * n;
-    g.tails = tails ? numbers + ARRAYS_F64 * n : NULL;
-    g.min = (float *)(numbers + ARRAYS_F64 * n + tails * sizeof(hop_tail) / sizeof(double));
-    g.max = g.min + n;
-
-    hop_status status = measure_rows(&g, rows, n_rows, error);
-    if (status != HOP_OK) {
-        hop_geometry_fini(&g);
-        return status;
-    }
-    bool keeps = kept && frame_fits(&g, kept);
-    for (size_t l = 0; l < n; l++) {
-        if (keeps) {
-            g.centre[l] = kept->centre[l];
-            double extent = extent_about(&g, l, g.centre[l]);
-            g.scale[l] = scale_in_use(kept, l) || !(extent > 0) ? kept->scale[l] : scale_for(extent);
-        } else {
-            fresh_frame(&g, l, n_rows);
-        }
-        enclose_coordinate(&g, l);
-    }
-    measure_radius(&g, rows, n_rows);
-    if (g.tails) {
-        status = measure_tails(&g, rows, n_rows, error);
-        if (status != HOP_OK) {
-            hop_geometry_fini(&g);
-            return status;
-        }
-    }
-    *out = g;
+    *g = (hop_geometry){.n = n,
+                        .block = numbers,
+                        .centre = numbers,
+                        .scale = numbers + n,
+                        .inverse = numbers + 2 * n,
+                        .low = numbers + 3 * n,
+                        .high = numbers + 4 * n,
+                        .extent = numbers + 5 * n,
+                        .tails = tails ? numbers + ARRAYS_F64 * n : NULL};
+    g->min = (float *)(numbers + ARRAYS_F64 * n + tails * sizeof(hop_tail) / sizeof(double));
+    g->max = g->min + n;
     return HOP_OK;
+}
+
+/* Ranges of the rows that are not known, and then of all; the sums of rows that are known are not. */
+static hop_status measure_all_ranges(hop_geometry *g, const float *rows, size_t n_rows, const hop_known_rows *known,
+                                     const hop_executor *executor, hop_error *error)
+{
+    hop_status status = measure_ranges(g, rows, known ? known->n_rows : 0, n_rows, executor, error);
+    if (status != HOP_OK || !known)
+        return status;
+    for (size_t l = 0; l < g->n; l++) {
+        g->min[l] = fminf(g->min[l], known->geometry->min[l]);
+        g->max[l] = fmaxf(g->max[l], known->geometry->max[l]);
+    }
+    g->max_l2 = hop_max(g->max_l2, known->geometry->max_l2);
+    return HOP_OK;
+}
+
+static void enclose(hop_geometry *g, size_t n_rows, const hop_kept_frame *kept)
+{
+    for (size_t l = 0; l < g->n; l++) {
+        if (g->kept) {
+            g->centre[l] = kept->centre[l];
+            double extent = extent_about(g, l, g->centre[l]);
+            g->scale[l] = scale_in_use(kept, l) || !(extent > 0) ? kept->scale[l] : scale_for(extent);
+        } else {
+            fresh_frame(g, l, n_rows);
+        }
+        enclose_coordinate(g, l);
+    }
+}
+
+/* Whether the tails of the rows before are worth extending: their thresholds are those of nearly as many rows. */
+static bool tails_last(const hop_geometry *g, const hop_known_rows *known, size_t n_rows)
+{
+    const size_t measured = known->geometry->tail_rows;
+    return !g->tails || (known->geometry->tails && n_rows - measured <= measured / 4);
+}
+
+hop_status hop_geometry_measure(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
+                                const hop_kept_frame *kept, const hop_known_rows *known, const hop_executor *executor,
+                                hop_error *error)
+{
+    hop_geometry g;
+    hop_status status = new_geometry(&g, n_rows, n, error);
+    if (status != HOP_OK)
+        return status;
+    status = measure_all_ranges(&g, rows, n_rows, known, executor, error);
+    g.kept = status == HOP_OK && kept && frame_fits(&g, kept);
+    if (status == HOP_OK && known && !g.kept) {
+        known = NULL;
+        status = measure_all_ranges(&g, rows, n_rows, NULL, executor, error);
+    }
+    if (status == HOP_OK) {
+        enclose(&g, n_rows, kept);
+        known = known && tails_last(&g, known, n_rows) ? known : NULL;
+        g.tail_rows = known ? known->geometry->tail_rows : n_rows;
+        status = measure_spread(&g, rows, n_rows, known, executor, error);
+    }
+    if (status == HOP_OK)
+        *out = g;
+    else
+        hop_geometry_fini(&g);
+    return status;
+}
+
+hop_status hop_geometry_norms(const float *rows, size_t from, size_t n_rows, size_t n, double *mean, double *max_abs,
+                              double *max_l2, const hop_executor *executor, hop_error *error)
+{
+    hop_geometry g;
+    hop_status status = new_geometry(&g, 0, n, error);
+    if (status != HOP_OK)
+        return status;
+    status = measure_ranges(&g, rows, from, n_rows, executor, error);
+    if (status == HOP_OK && from < n_rows) {
+        for (size_t l = 0; l < n; l++) {
+            fresh_frame(&g, l, n_rows - from);
+            g.max_abs = hop_max(g.max_abs, hop_max(fabs((double)g.min[l]), fabs((double)g.max[l])));
+        }
+        if (mean)
+            memcpy(mean, g.centre, n * sizeof *mean);
+    }
+    *max_abs = g.max_abs;
+    *max_l2 = g.max_l2;
+    hop_geometry_fini(&g);
+    return status;
+}
+
+size_t hop_geometry_scratch_bytes(size_t n_rows, size_t n)
+{
+    if (!n)
+        return 0;
+    const size_t columns = counted_columns(tail_count(n_rows, n), n);
+    const size_t ranges = share_count(n_rows, n) * share_bytes(n);
+    const size_t spread = spread_bytes(columns, n);
+    return ranges > spread ? ranges : spread;
 }

@@ -37,12 +37,14 @@ typedef struct hop_geometry {
     double *tails;               /* HOP_TAIL_LEVELS x 4 x n: hop_geometry_tail(); NULL: too few rows, or too many n */
     /* Of each level, over all coordinates, in the rows' unit: the farthest threshold, and the most above or below. */
     double tail_reach[HOP_TAIL_LEVELS], tail_rest[HOP_TAIL_LEVELS];
+    size_t tail_rows; /* how many rows there were when the thresholds were chosen */
+    bool kept;        /* the frame is the one that was to be kept */
     void *block;
 } hop_geometry;
 
 /*
  * Measure n_rows x n f32 rows. Errors: HOP_E_DOMAIN naming row and column of a number that is not finite,
- * HOP_E_NOMEM. Cost: four passes.
+ * HOP_E_NOMEM. Cost: two passes.
  */
 HOP_WARN_UNUSED hop_status hop_geometry_init(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
                                              hop_error *error);
@@ -57,15 +59,35 @@ typedef struct hop_kept_frame {
  */
 size_t hop_geometry_check_frame(size_t n, const double *centre, const double *scale);
 
+/* Earlier rows of which the first n_rows rows are, bit for bit, all there were. */
+typedef struct hop_known_rows {
+    const hop_geometry *geometry;
+    size_t n_rows;
+} hop_known_rows;
+
 /*
- * The same in the frame of earlier rows, of which most are still there: a coordinate in which all of those agreed keeps
- * its centre and gets a scale of its own. Where some extent would leave the limits above the frame is fresh. kept NULL:
- * it is fresh too. It is read during the call only.
+ * The same by an executor's threads (NULL: on this one), on which nothing depends, and in the frame of earlier rows, of
+ * which most are still there: a coordinate in which all of those agreed keeps its centre and gets a scale of its own.
+ * Where some extent would leave the limits above the frame is fresh. kept NULL: it is fresh too.
+ *
+ * known: NULL, or earlier rows whose frame `kept` is. Where it is kept, only the rows behind them are read, unless
+ * they are so many that the tails have to be found again. All three are read during the call only.
  */
-HOP_WARN_UNUSED hop_status hop_geometry_init_like(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
-                                                  const hop_kept_frame *kept, hop_error *error);
+HOP_WARN_UNUSED hop_status hop_geometry_measure(hop_geometry *out, const float *rows, size_t n_rows, size_t n,
+                                                const hop_kept_frame *kept, const hop_known_rows *known,
+                                                const hop_executor *executor, hop_error *error);
+/*
+ * The least that is known of rows: of rows `from`..n_rows - 1 the largest entry and the largest norm, 0 where there are
+ * none, and their mean as the centre of a fresh frame is, n numbers; NULL: not wanted. Errors: as above.
+ */
+HOP_WARN_UNUSED hop_status hop_geometry_norms(const float *rows, size_t from, size_t n_rows, size_t n, double *mean,
+                                              double *max_abs, double *max_l2, const hop_executor *executor,
+                                              hop_error *error);
 void hop_geometry_fini(hop_geometry *geometry);
 size_t hop_geometry_bytes(size_t n_rows, size_t n);
+
+/* What measuring takes besides, at most. */
+size_t hop_geometry_scratch_bytes(size_t n_rows, size_t n);
 
 /* The level whose share of rows beyond its thresholds is nearest to fraction. */
 size_t hop_tail_level(double fraction);

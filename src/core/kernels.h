@@ -29,6 +29,8 @@ enum {
     HOP_DEPTH = HOP_PANEL + 8,   /* most roundings within a run on the way of one weight or product into N or D */
     HOP_SCRATCH_COLUMNS = 64,    /* elements of scratch a column */
     HOP_SCRATCH_CELLS = 1 << 11, /* and elements besides */
+    HOP_BINS = 256,              /* of a coordinate's histogram */
+    HOP_BIN_COLUMNS = 64,        /* coordinates that are counted at a time */
 };
 
 /*
@@ -239,6 +241,34 @@ typedef struct hop_query_sums {
 } hop_query_sums;
 
 /*
+ * What a pass over rows adds up, n numbers each: sum + rest is the sum of the rows, rest what rounding took from sum
+ * (two-sums, row after row). To begin with 0, 0, INFINITY and -INFINITY.
+ */
+typedef struct hop_row_sums {
+    double *sum, *rest, *min, *max;
+} hop_row_sums;
+
+/*
+ * Histograms of n <= HOP_BIN_COLUMNS coordinates of rows that lie `stride` apart: v counts in the bin that
+ * t = (v - centre - low) per_bin, as rounded, lies in, either one where it lies on the edge of two, and in the first
+ * or last where it lies outside of 0..HOP_BINS. Fewer than 2^16 rows between two clearings of count.
+ */
+typedef struct hop_row_bins {
+    size_t n, n_rows, stride;
+    const float *rows;
+    const double *centre, *low, *per_bin; /* n each */
+    uint16_t *count;                      /* n x HOP_BINS, added to */
+} hop_row_bins;
+
+/* out[l] = (row[l] - centre[l]) inverse[l], rounded to f32, of rows that lie stride apart, and out_stride in out. */
+typedef struct hop_row_scaling {
+    size_t n, n_rows, stride, out_stride;
+    const float *rows;
+    const double *centre, *inverse; /* n each */
+    float *out;
+} hop_row_scaling;
+
+/*
  * Where a sieve's scores go. found() is told of query q's memories from number `memory` of the run on, a multiple of
  * 32: bit i of `which`, not 0, stands for the next i-th, whose score is scores[i]. It may change least[q], which counts
  * from the next panel on. By query memories come in order.
@@ -297,6 +327,17 @@ typedef struct hop_kernels {
     /* The largest bound of the row. */
     double (*answer_row)(const hop_answer_row *row);
     void (*query_row)(const hop_query_row *row, hop_query_sums *sums);
+
+    /* Of n_rows x n rows, one after the other. The same bits come out on every machine. */
+    void (*row_sums)(size_t n, size_t n_rows, const float *rows, const hop_row_sums *to);
+    /*
+     * *largest becomes the largest sum_l (row[l] - centre[l])^2 where that is more; at most 2 + 1 + n / 16 + 4 roundings
+     * on the way of each term. centre NULL: 0. Returns how many rows there are before the first one for which it is
+     * not finite: n_rows where none is.
+     */
+    size_t (*row_squares)(size_t n, size_t n_rows, const float *rows, const double *centre, double *largest);
+    void (*row_bins)(const hop_row_bins *work);
+    void (*scale_rows)(const hop_row_scaling *work);
 } hop_kernels;
 
 /* One table a machine. A table other than the reference may be used only where cpu.h says so. */

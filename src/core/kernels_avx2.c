@@ -235,4 +235,8 @@ const hop_kernels hop_kernels_avx2 = {
     .moment_products = moment_products,
     .answer_row = answer_row,
     .query_row = query_row,
+    .row_sums = row_sums,
+    .row_squares = row_squares,
+    .row_bins = row_bins,
+    .scale_rows = scale_rows,
 };

@@ -218,7 +218,8 @@ static inline void to_f32_f64(float *at, vec_f64 v)
     .panel_f64 = panel_f64, .max_f64 = top_f64, .scores_f64 = scores_f64, .lanes_f32 = SWEEPS_LANES(f32, float),       \
     .lanes_f64 = SWEEPS_LANES(f64, double), .one_f32 = SWEEPS_ONE(f32, float), .one_f64 = SWEEPS_ONE(f64, double),     \
     .moment_multiply = moment_multiply, .moment_products = moment_products, .answer_row = answer_row,                  \
-    .query_row = query_row
+    .query_row = query_row, .row_sums = row_sums, .row_squares = row_squares, .row_bins = row_bins,                    \
+    .scale_rows = scale_rows
 
 #define AMX                                                                                                            \
     .run_bytes = 2 << 20, .batch_f32 = HOP_BATCH_MAX, .score_depth = 20, .reach_f32 = 60, .underflow_f32 = 0x1p-121,   \

@@ -172,6 +172,40 @@ static void query_row(const hop_query_row *row, hop_query_sums *sums)
         query_at(row, l, sums);
 }
 
+#include "core/kernels_measure.h"
+
+static void row_sums(size_t n, size_t n_rows, const float *rows, const hop_row_sums *to)
+{
+    sums_from(0, n, n_rows, rows, to);
+}
+
+static size_t row_squares(size_t n, size_t n_rows, const float *rows, const double *centre, double *largest)
+{
+    for (size_t i = 0; i < n_rows; i++) {
+        double lane[MEASURE_LANES] = {0}, square = fold_squares(lane, 0, n, rows + i * n, centre);
+        if (!(square < (double)INFINITY))
+            return i;
+        *largest = square > *largest ? square : *largest;
+    }
+    return n_rows;
+}
+
+static void row_bins(const hop_row_bins *work)
+{
+    double bin[HOP_BIN_COLUMNS];
+    for (size_t i = 0; i < work->n_rows; i++) {
+        for (size_t l = 0; l < work->n; l++)
+            bin[l] = bin_at(work, l, (double)work->rows[i * work->stride + l]);
+        count_bins(work, work->n, bin);
+    }
+}
+
+static void scale_rows(const hop_row_scaling *work)
+{
+    for (size_t i = 0; i < work->n_rows; i++)
+        scale_from(work, 0, i);
+}
+
 const hop_kernels hop_kernels_reference = {
     .isa = "reference",
     .run_bytes = 256 << 10,
@@ -192,4 +226,8 @@ const hop_kernels hop_kernels_reference = {
     .moment_products = moment_products,
     .answer_row = answer_row,
     .query_row = query_row,
+    .row_sums = row_sums,
+    .row_squares = row_squares,
+    .row_bins = row_bins,
+    .scale_rows = scale_rows,
 };

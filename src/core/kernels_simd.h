@@ -574,6 +574,7 @@ static void SIMD_NAME(scores)(const SIMD_PANEL *panel, SIMD_REAL *scores)
 
 #include "core/kernels_moments.h"
 #include "core/kernels_rows.h"
+#include "core/kernels_measure.h"
 #undef SIMD_LANES
 #endif
 

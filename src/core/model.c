@@ -5,12 +5,14 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "core/kernels.h"
 #include "core/moments.h"
 #include "core/pack.h"
+#include "core/rounding.h"
 #include "core/similarity.h"
 #include "core/status.h"
 
@@ -28,9 +30,11 @@ size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, h
     if (d > DIMENSION_MAX || values > DIMENSION_MAX || !hop_pack_bytes(M, d, values, packing, &pack) ||
         (similarity != HOP_DOT && !hop_array_bytes(M, d, sizeof(float), &keys)))
         return 0;
-    /* Keys, values; a cosine's mean and scratch, and the geometry of the memories as given while it is made. */
-    size_t cosine = similarity == HOP_DOT ? 0 : hop_geometry_bytes(M, d) + 2 * d * sizeof(double);
-    size_t small = sizeof(hop_model) + hop_geometry_bytes(M, d) + hop_geometry_bytes(M, values) + cosine + 1024;
+    /* Keys, values; a cosine's mean and scratch; and while it is made what is measured with and of a cosine as given. */
+    size_t cosine = similarity == HOP_DOT ? 0 : hop_geometry_bytes(M, d) + d * sizeof(double);
+    size_t scratch = hop_geometry_scratch_bytes(M, d > values ? d : values);
+    size_t small =
+        sizeof(hop_model) + hop_geometry_bytes(M, d) + hop_geometry_bytes(M, values) + cosine + scratch + 1024;
     return hop_add_size(pack, keys, &bytes) && hop_add_size(bytes, small, &bytes) ? bytes : 0;
 }
 
@@ -99,41 +103,70 @@ static hop_status check_frames(const hop_frames *frames, size_t d, size_t p, hop
     return HOP_OK;
 }
 
-/* Keys other than the memories: transform about the stored mean, then measure what came out. */
-static hop_status transform_keys(hop_model *model, const hop_source *source, hop_error *error)
+/* The rows of a source that are all of an earlier model's, as known of those. NULL: there are none. */
+static const hop_known_rows *known_of(const hop_source *source, const hop_geometry *geometry, hop_known_rows *out)
 {
-    size_t d = model->d;
-    hop_kept_frame keep;
-    const hop_kept_frame *frame = kept_keys(source, &keep);
-    hop_geometry raw;
-    hop_status status =
-        hop_geometry_init_like(&raw, source->memories, model->M, d, model->similarity == HOP_DOT ? frame : NULL, error);
-    if (status != HOP_OK)
-        return status;
-    model->norms.max_abs = raw.max_abs;
-    model->norms.max_l2 = raw.max_l2;
-    if (model->similarity == HOP_DOT) {
-        model->key = raw;
-        model->keys = source->memories;
-        return HOP_OK;
-    }
-    model->own_keys = hop_array_new(model->M, d, sizeof(float));
-    model->mean = hop_array_new(d, 2, sizeof(double)); /* second half: scratch of the transform */
-    if (!model->own_keys || !model->mean) {
-        status = hop_fail(error, HOP_E_NOMEM, "no memory for the keys of %zu memories", model->M);
-    } else {
-        const double *mean = source->like ? source->like->mean : source->frames ? source->frames->mean : NULL;
-        for (size_t l = 0; l < d; l++)
-            model->mean[l] = mean ? mean[l] : raw.centre[l];
-        status = hop_similarity_keys(model->similarity, model->M, d, model->mean, source->memories, model->mean + d,
-                                     model->own_keys, error);
-        model->keys = model->own_keys;
-    }
-    hop_geometry_fini(&raw);
-    return status == HOP_OK ? hop_geometry_init_like(&model->key, model->keys, model->M, d, frame, error) : status;
+    if (!source->like || source->same_rows < source->like->M)
+        return NULL;
+    *out = (hop_known_rows){.geometry = geometry, .n_rows = source->same_rows};
+    return out;
 }
 
-static hop_status measure_values(hop_model *model, const hop_source *source, hop_error *error)
+/* Norms of memories that are not the keys, and their mean where the set has one of its own. */
+static hop_status measure_memories(hop_model *model, const hop_source *source, const hop_executor *executor,
+                                   hop_error *error)
+{
+    const hop_model *like = source->like;
+    const bool centred = model->similarity == HOP_CENTERED_COSINE;
+    const double *mean = like ? like->mean : source->frames ? source->frames->mean : NULL;
+    const size_t known = like && source->same_rows == like->M ? like->M : 0;
+    model->mean = centred ? hop_array_new(model->d, 1, sizeof(double)) : NULL;
+    if (centred && !model->mean)
+        return hop_fail(error, HOP_E_NOMEM, "no memory for the mean of %zu coordinates", model->d);
+    hop_status status = hop_geometry_norms(source->memories, known, model->M, model->d, mean ? NULL : model->mean,
+                                           &model->norms.max_abs, &model->norms.max_l2, executor, error);
+    if (status != HOP_OK)
+        return status;
+    if (centred && mean)
+        memcpy(model->mean, mean, model->d * sizeof *mean);
+    if (known) {
+        model->norms.max_abs = hop_max(model->norms.max_abs, like->norms.max_abs);
+        model->norms.max_l2 = hop_max(model->norms.max_l2, like->norms.max_l2);
+    }
+    return HOP_OK;
+}
+
+/* Keys other than the memories: transform about the stored mean, then measure what came out. */
+static hop_status make_keys(hop_model *model, const hop_source *source, const hop_executor *executor, hop_error *error)
+{
+    hop_kept_frame keep;
+    hop_known_rows known;
+    model->keys = source->memories;
+    if (model->similarity != HOP_DOT) {
+        hop_status status = measure_memories(model, source, executor, error);
+        model->own_keys = status == HOP_OK ? hop_array_alloc(model->M, model->d, sizeof(float)) : NULL;
+        if (status == HOP_OK && !model->own_keys)
+            status = hop_fail(error, HOP_E_NOMEM, "no memory for the keys of %zu memories", model->M);
+        if (status == HOP_OK)
+            status = hop_similarity_keys(model->similarity, model->M, model->d, model->mean, source->memories,
+                                         source->like ? source->like->own_keys : NULL, source->same_rows, executor,
+                                         model->own_keys, error);
+        if (status != HOP_OK)
+            return status;
+        model->keys = model->own_keys;
+    }
+    hop_status status =
+        hop_geometry_measure(&model->key, model->keys, model->M, model->d, kept_keys(source, &keep),
+                             source->like ? known_of(source, &source->like->key, &known) : NULL, executor, error);
+    if (status == HOP_OK && model->similarity == HOP_DOT) {
+        model->norms.max_abs = model->key.max_abs;
+        model->norms.max_l2 = model->key.max_l2;
+    }
+    return status;
+}
+
+static hop_status measure_values(hop_model *model, const hop_source *source, const hop_executor *executor,
+                                 hop_error *error)
 {
     model->values = source->values ? source->values : source->memories;
     model->shared = model->values == model->keys && model->p == model->d;
@@ -143,24 +176,27 @@ static hop_status measure_values(hop_model *model, const hop_source *source, hop
     }
     hop_error in_values = HOP_ERROR_NONE;
     hop_kept_frame keep;
-    hop_status status = hop_geometry_init_like(&model->value, model->values, model->M, model->p,
-                                               kept_values(source, &keep), &in_values);
+    hop_known_rows known;
+    hop_status status = hop_geometry_measure(
+        &model->value, model->values, model->M, model->p, kept_values(source, &keep),
+        source->like ? known_of(source, &source->like->value, &known) : NULL, executor, &in_values);
     if (status != HOP_OK)
         return hop_fail_at(error, status, in_values.row, in_values.column, "values: %.200s", in_values.text);
     return HOP_OK;
 }
 
-static hop_status pack(hop_model *model, hop_packing packing, const hop_executor *executor, hop_error *error)
+static hop_status pack(hop_model *model, const hop_source *source, const hop_executor *executor, hop_error *error)
 {
+    const hop_packing packing = source->packing;
     size_t memories = hop_pack_panels(model->M) * HOP_PANEL;
     model->columns = hop_round_up(model->p, HOP_COLUMNS);
     if (packing != HOP_PACK_NONE)
-        model->key_panels = hop_array_new(memories, model->d, sizeof(float));
+        model->key_panels = hop_array_alloc(memories, model->d, sizeof(float));
     if (packing == HOP_PACK_FULL)
-        model->value_panels = hop_array_new(memories, model->columns, sizeof(float));
+        model->value_panels = hop_array_alloc(memories, model->columns, sizeof(float));
     if ((packing != HOP_PACK_NONE && !model->key_panels) || (packing == HOP_PACK_FULL && !model->value_panels))
         return hop_fail(error, HOP_E_NOMEM, "no memory to pack %zu memories", model->M);
-    hop_pack_model(model, executor);
+    hop_pack_model(model, source->like, source->same_rows, executor);
     return HOP_OK;
 }
 
@@ -192,11 +228,11 @@ hop_status hop_model_new(const hop_source *source, const hop_executor *executor,
     model->bytes = bytes;
     atomic_init(&model->features, NULL);
 
-    status = transform_keys(model, source, error);
+    status = make_keys(model, source, executor, error);
     if (status == HOP_OK)
-        status = measure_values(model, source, error);
+        status = measure_values(model, source, executor, error);
     if (status == HOP_OK)
-        status = pack(model, source->packing, executor, error);
+        status = pack(model, source, executor, error);
     if (status != HOP_OK) {
         hop_model_free(model);
         return status;
@@ -233,7 +269,7 @@ hop_frames hop_model_frames(const hop_model *model)
                         .key_scale = model->key.scale,
                         .value_centre = model->value.centre,
                         .value_scale = model->value.scale,
-                        .mean = model->similarity == HOP_CENTERED_COSINE ? model->mean : NULL};
+                        .mean = model->mean};
 }
 
 hop_norms hop_model_norms(const hop_model *model)

@@ -20,8 +20,11 @@ static inline size_t hop_pack_panels(size_t M)
 /* Bytes of what a model of that packing holds. false: the sizes overflow, of whatever is packed later too. */
 bool hop_pack_bytes(size_t M, size_t d, size_t p, hop_packing packing, size_t *bytes);
 
-/* Fills model->key_panels and value_panels, where they are not NULL; they are allocated and zeroed. */
-void hop_pack_model(hop_model *model, const hop_executor *executor);
+/*
+ * Fills model->key_panels and value_panels, where they are not NULL. like: NULL, or an earlier model whose first
+ * same_rows rows are the model's: whole panels of them are copied where the frame was kept.
+ */
+void hop_pack_model(hop_model *model, const hop_model *like, size_t same_rows, const hop_executor *executor);
 
 /* One panel of `count` memories; padding is 0. keys: d x HOP_PANEL; values: hop_value_at(). */
 void hop_pack_keys_f32(const hop_model *model, size_t panel, size_t count, float *keys);

@@ -19,9 +19,11 @@ bool hop_similarity_apply(hop_similarity similarity, size_t d, const double *mea
 double hop_similarity_roundings(hop_similarity similarity, size_t d);
 
 /*
- * Keys of a whole set: out n_rows x d f32. Errors: HOP_E_DOMAIN naming the first row of zero norm. scratch: d numbers.
+ * Keys of a whole set: out n_rows x d f32, by an executor's threads (NULL: on this one). The first n_same rows are
+ * copied from `same` where that is not NULL. Errors: HOP_E_DOMAIN naming the first of the others that has zero norm.
  */
 HOP_WARN_UNUSED hop_status hop_similarity_keys(hop_similarity similarity, size_t n_rows, size_t d, const double *mean,
-                                               const float *rows, double *scratch, float *out, hop_error *error);
+                                               const float *rows, const float *same, size_t n_same,
+                                               const hop_executor *executor, float *out, hop_error *error);
 
 #endif

@@ -631,8 +631,9 @@ START_TEST(tails_hold_in_the_frame_of_other_rows)
     }
     hop_geometry base, kept;
     ck_assert(hop_geometry_init(&base, before, 2 * ROWS, N, NULL) == HOP_OK);
-    ck_assert(hop_geometry_init_like(&kept, before, ROWS, N,
-                                     &(hop_kept_frame){.centre = base.centre, .scale = base.scale}, NULL) == HOP_OK);
+    ck_assert(hop_geometry_measure(&kept, before, ROWS, N,
+                                   &(hop_kept_frame){.centre = base.centre, .scale = base.scale}, NULL, NULL,
+                                   NULL) == HOP_OK);
     ck_assert(kept.centre[0] == base.centre[0]);
     check_tails(&kept, before, ROWS);
     hop_geometry_fini(&base);
