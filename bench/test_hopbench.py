@@ -24,6 +24,8 @@ FIELDS = {
              "blas_core".split(),
     "append": "case d M L threads isa degree rank numbers bytes changed seconds gflops peak_gflops ratio_to_peak "
               "model_seconds rebuild_seconds speedup drift_rounding drift_centre drift_scale".split() + ERRORS,
+    "model": "case d M threads isa changed full_seconds full_append_seconds keys_seconds keys_append_seconds seconds "
+             "append_seconds bandwidth read_bandwidth ratio_to_bandwidth".split(),
     "plan": "case d M L threads isa beta max_error seconds planned_degree degree agreement planned_seconds_per_query "
             "seconds_per_query measured_over_planned dense_planned_seconds_per_query dense_seconds_per_query "
             "dense_measured_over_planned costs".split() + ERRORS,

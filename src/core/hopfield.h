@@ -197,7 +197,7 @@ void hop_model_free(hop_model *model);
 size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, hop_similarity similarity,
                                 hop_packing packing);
 
-/* The model's own arrays. mean: NULL unless centered_cosine; the values' are the keys' where the values are the keys. */
+/* The model's own arrays. mean: NULL unless centered_cosine. Where the values are the keys, so are their arrays. */
 hop_frames hop_model_frames(const hop_model *model);
 
 typedef struct hop_norms {

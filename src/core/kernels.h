@@ -331,9 +331,9 @@ typedef struct hop_kernels {
     /* Of n_rows x n rows, one after the other. The same bits come out on every machine. */
     void (*row_sums)(size_t n, size_t n_rows, const float *rows, const hop_row_sums *to);
     /*
-     * *largest becomes the largest sum_l (row[l] - centre[l])^2 where that is more; at most 2 + 1 + n / 16 + 4 roundings
-     * on the way of each term. centre NULL: 0. Returns how many rows there are before the first one for which it is
-     * not finite: n_rows where none is.
+     * *largest becomes the largest sum_l (row[l] - centre[l])^2 where that is more; at most n / 16 + 7 roundings on
+     * the way of each term. centre NULL: 0. Returns how many rows there are before the first one for which it is not
+     * finite: n_rows where none is.
      */
     size_t (*row_squares)(size_t n, size_t n_rows, const float *rows, const double *centre, double *largest);
     void (*row_bins)(const hop_row_bins *work);

@@ -30,7 +30,7 @@ size_t hop_model_bytes_estimate(size_t M, size_t d, size_t p, bool has_values, h
     if (d > DIMENSION_MAX || values > DIMENSION_MAX || !hop_pack_bytes(M, d, values, packing, &pack) ||
         (similarity != HOP_DOT && !hop_array_bytes(M, d, sizeof(float), &keys)))
         return 0;
-    /* Keys, values; a cosine's mean and scratch; and while it is made what is measured with and of a cosine as given. */
+    /* Keys, values; a cosine's mean; while it is made, what is measured with, and a cosine's memories as given. */
     size_t cosine = similarity == HOP_DOT ? 0 : hop_geometry_bytes(M, d) + d * sizeof(double);
     size_t scratch = hop_geometry_scratch_bytes(M, d > values ? d : values);
     size_t small =

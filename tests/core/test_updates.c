@@ -9,6 +9,7 @@
 
 #include "core/alloc.h"
 #include "core/moments.h"
+#include "core/pack.h"
 #include "core/rounding.h"
 
 #include <math.h>
@@ -79,6 +80,31 @@ static void living_fini(living_set *set)
     free(set->values);
 }
 
+/* The same as when nothing is promised of the rows, but for the tails. */
+static void must_be_as_measured(const living_set *set, const hop_source *source)
+{
+    hop_source plain = *source;
+    hop_model *model = NULL, *is = set->model;
+    const size_t panels = hop_pack_panels(is->M) * HOP_PANEL * sizeof(float);
+    plain.same_rows = 0;
+    ck_assert(hop_model_new(&plain, NULL, &model, NULL) == HOP_OK);
+    ck_assert_mem_eq(model->keys, is->keys, is->M * is->d * sizeof(float));
+    ck_assert_mem_eq(model->key_panels, is->key_panels, panels * is->d);
+    ck_assert_mem_eq(model->value_panels, is->value_panels, panels * is->columns);
+    ck_assert_mem_eq(&model->norms, &is->norms, sizeof is->norms);
+    for (int values = 0; values < 2; values++) {
+        const hop_geometry *a = values ? &model->value : &model->key, *b = values ? &is->value : &is->key;
+        const double x[] = {a->radius, a->max_abs, a->max_l2, a->range, a->widest},
+                     y[] = {b->radius, b->max_abs, b->max_l2, b->range, b->widest};
+        ck_assert_mem_eq(x, y, sizeof x);
+        ck_assert_mem_eq(a->centre, b->centre, a->n * sizeof(double));
+        ck_assert_mem_eq(a->scale, b->scale, a->n * sizeof(double));
+        ck_assert_mem_eq(a->low, b->low, a->n * sizeof(double));
+        ck_assert_mem_eq(a->high, b->high, a->n * sizeof(double));
+    }
+    hop_model_free(model);
+}
+
 /*
  * The set without the rows `removed`, with n_added drawn about `offset` behind. HOP_OK or what the update said; in both
  * cases the set is then the changed one, its maps built afresh where there was no update.
@@ -107,7 +133,9 @@ static hop_status change(living_set *set, const size_t *removed, size_t n_remove
 
     hop_source source = source_of(set, base);
     hop_features *features = NULL;
+    source.same_rows = n_removed ? removed[0] : before;
     ck_assert(hop_model_new(&source, NULL, &set->model, NULL) == HOP_OK);
+    must_be_as_measured(set, &source);
     hop_status status =
         hop_features_update(set->features, base, set->model, removed, n_removed, NULL, NULL, &features, NULL);
     if (status != HOP_OK)
