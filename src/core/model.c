@@ -53,30 +53,14 @@ void hop_model_free(hop_model *model)
     hop_aligned_free(model);
 }
 
-static const hop_kept_frame *kept_of(const hop_geometry *geometry, hop_kept_frame *out)
+/* The frame to keep, in *out: that of a geometry, or, where that is NULL, of centres and scales. NULL: none. */
+static const hop_kept_frame *kept(const hop_geometry *like, const double *centre, const double *scale,
+                                  hop_kept_frame *out)
 {
-    *out = (hop_kept_frame){.centre = geometry->centre, .scale = geometry->scale, .extent = geometry->extent};
-    return out;
-}
-
-/* The frame that the source names for its keys, in *out, or NULL. */
-static const hop_kept_frame *kept_keys(const hop_source *source, hop_kept_frame *out)
-{
-    if (source->like)
-        return kept_of(&source->like->key, out);
-    if (!source->frames || !source->frames->key_centre)
+    if (!like && !centre)
         return NULL;
-    *out = (hop_kept_frame){.centre = source->frames->key_centre, .scale = source->frames->key_scale};
-    return out;
-}
-
-static const hop_kept_frame *kept_values(const hop_source *source, hop_kept_frame *out)
-{
-    if (source->like)
-        return kept_of(&source->like->value, out);
-    if (!source->frames || !source->frames->value_centre)
-        return NULL;
-    *out = (hop_kept_frame){.centre = source->frames->value_centre, .scale = source->frames->value_scale};
+    *out = like ? (hop_kept_frame){.centre = like->centre, .scale = like->scale, .extent = like->extent}
+                : (hop_kept_frame){.centre = centre, .scale = scale};
     return out;
 }
 
@@ -104,9 +88,9 @@ static hop_status check_frames(const hop_frames *frames, size_t d, size_t p, hop
 }
 
 /* The rows of a source that are all of an earlier model's, as known of those. NULL: there are none. */
-static const hop_known_rows *known_of(const hop_source *source, const hop_geometry *geometry, hop_known_rows *out)
+static const hop_known_rows *known(const hop_source *source, const hop_geometry *geometry, hop_known_rows *out)
 {
-    if (!source->like || source->same_rows < source->like->M)
+    if (!geometry || source->same_rows < source->like->M)
         return NULL;
     *out = (hop_known_rows){.geometry = geometry, .n_rows = source->same_rows};
     return out;
@@ -119,17 +103,17 @@ static hop_status measure_memories(hop_model *model, const hop_source *source, c
     const hop_model *like = source->like;
     const bool centred = model->similarity == HOP_CENTERED_COSINE;
     const double *mean = like ? like->mean : source->frames ? source->frames->mean : NULL;
-    const size_t known = like && source->same_rows == like->M ? like->M : 0;
+    const size_t same = like && source->same_rows == like->M ? like->M : 0;
     model->mean = centred ? hop_array_new(model->d, 1, sizeof(double)) : NULL;
     if (centred && !model->mean)
         return hop_fail(error, HOP_E_NOMEM, "no memory for the mean of %zu coordinates", model->d);
-    hop_status status = hop_geometry_norms(source->memories, known, model->M, model->d, mean ? NULL : model->mean,
+    hop_status status = hop_geometry_norms(source->memories, same, model->M, model->d, mean ? NULL : model->mean,
                                            &model->norms.max_abs, &model->norms.max_l2, executor, error);
     if (status != HOP_OK)
         return status;
     if (centred && mean)
         memcpy(model->mean, mean, model->d * sizeof *mean);
-    if (known) {
+    if (same) {
         model->norms.max_abs = hop_max(model->norms.max_abs, like->norms.max_abs);
         model->norms.max_l2 = hop_max(model->norms.max_l2, like->norms.max_l2);
     }
@@ -139,8 +123,8 @@ static hop_status measure_memories(hop_model *model, const hop_source *source, c
 /* Keys other than the memories: transform about the stored mean, then measure what came out. */
 static hop_status make_keys(hop_model *model, const hop_source *source, const hop_executor *executor, hop_error *error)
 {
-    hop_kept_frame keep;
-    hop_known_rows known;
+    hop_kept_frame frame;
+    hop_known_rows rows;
     model->keys = source->memories;
     if (model->similarity != HOP_DOT) {
         hop_status status = measure_memories(model, source, executor, error);
@@ -155,9 +139,12 @@ static hop_status make_keys(hop_model *model, const hop_source *source, const ho
             return status;
         model->keys = model->own_keys;
     }
+    const hop_geometry *like = source->like ? &source->like->key : NULL;
+    const hop_frames *frames = source->frames;
     hop_status status =
-        hop_geometry_measure(&model->key, model->keys, model->M, model->d, kept_keys(source, &keep),
-                             source->like ? known_of(source, &source->like->key, &known) : NULL, executor, error);
+        hop_geometry_measure(&model->key, model->keys, model->M, model->d,
+                             kept(like, frames ? frames->key_centre : NULL, frames ? frames->key_scale : NULL, &frame),
+                             known(source, like, &rows), executor, error);
     if (status == HOP_OK && model->similarity == HOP_DOT) {
         model->norms.max_abs = model->key.max_abs;
         model->norms.max_l2 = model->key.max_l2;
@@ -175,11 +162,14 @@ static hop_status measure_values(hop_model *model, const hop_source *source, con
         return HOP_OK;
     }
     hop_error in_values = HOP_ERROR_NONE;
-    hop_kept_frame keep;
-    hop_known_rows known;
+    hop_kept_frame frame;
+    hop_known_rows rows;
+    const hop_geometry *like = source->like ? &source->like->value : NULL;
+    const hop_frames *frames = source->frames;
     hop_status status = hop_geometry_measure(
-        &model->value, model->values, model->M, model->p, kept_values(source, &keep),
-        source->like ? known_of(source, &source->like->value, &known) : NULL, executor, &in_values);
+        &model->value, model->values, model->M, model->p,
+        kept(like, frames ? frames->value_centre : NULL, frames ? frames->value_scale : NULL, &frame),
+        known(source, like, &rows), executor, &in_values);
     if (status != HOP_OK)
         return hop_fail_at(error, status, in_values.row, in_values.column, "values: %.200s", in_values.text);
     return HOP_OK;
