@@ -18,7 +18,7 @@
 enum {
     TASKS = 32,
     TASK_ROWS_LEAST = 1 << 10,
-    TASK_ROWS_MOST = 1 << 15,
+    TASK_ROWS_MOST = (1 << 16) - 128,
     TASK_CELLS_MOST = 1 << 23,
     COUNTED_COLUMNS_MOST = 1 << 10,
     BLOCK_ROWS = 128 /* that two kernels read, the second one from a cache */

@@ -3,6 +3,7 @@
  */
 #include "support/cases.h"
 #include "support/check_main.h"
+#include "support/executors.h"
 #include "support/rng.h"
 
 #include "core/model.h"
@@ -220,6 +221,27 @@ START_TEST(a_memory_without_direction_is_named)
 }
 END_TEST
 
+/* The first one, whoever finds another one first. */
+START_TEST(the_first_memory_without_direction_is_named)
+{
+    enum { MANY = 300000 };
+    static float rows[MANY * 2];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        rows[i] = (float)(i % 7) + 1;
+    for (size_t i = 70001; i < MANY; i += 70000)
+        rows[2 * i] = rows[2 * i + 1] = 0;
+    hop_source source = {.M = MANY, .d = 2, .memories = rows, .similarity = HOP_COSINE, .packing = HOP_PACK_NONE};
+    const hop_executor backwards = {.run = test_run_backwards, .width = 2},
+                       *executors[] = {NULL, &backwards, &test_on_threads};
+    for (size_t i = 0; i < sizeof executors / sizeof *executors; i++) {
+        hop_model *model = NULL;
+        hop_error error = HOP_ERROR_NONE;
+        ck_assert(hop_model_new(&source, executors[i], &model, &error) == HOP_E_DOMAIN);
+        ck_assert_int_eq(error.row, 70001);
+    }
+}
+END_TEST
+
 START_TEST(a_query_without_direction_is_named)
 {
     const float memories[] = {-1, -2, 1, 2, 3, -1, -3, 1}; /* mean 0 */
@@ -279,6 +301,7 @@ static Suite *make(void)
     TCase *refusals = tcase_create("refusals");
     tcase_add_test(refusals, a_memory_without_direction_is_named);
     tcase_add_test(refusals, a_query_without_direction_is_named);
+    tcase_add_test(refusals, the_first_memory_without_direction_is_named);
     tcase_add_test(refusals, extreme_queries_have_a_direction);
     suite_add_tcase(suite, refusals);
     return suite;

@@ -150,10 +150,14 @@ static hop_status change(living_set *set, const size_t *removed, size_t n_remove
 
 /* ---- answers ----------------------------------------------------------------------------------------------- */
 
-/* An engine on the present model with a copy of its maps: what the update left, or a build where `afresh`. */
+/*
+ * An engine on the present model, whose tails are those that the changes left, with a copy of its maps: what the update
+ * left, or a build where `afresh`, and then with tails found anew.
+ */
 static void living_engine(const living_set *set, bool afresh, test_engine *engine)
 {
     hop_source source = source_of(set, set->model);
+    source.same_rows = afresh ? 0 : set->M;
     ck_assert(test_engine_init(engine, &source, 0, L) == HOP_OK);
     hop_features *features = NULL;
     if (afresh)
@@ -560,6 +564,33 @@ START_TEST(an_update_that_runs_out_of_memory_leaves_nothing)
 }
 END_TEST
 
+/* Whatever an append lacks memory for: it says so, and the model before is as it was. */
+START_TEST(an_append_that_runs_out_of_memory_leaves_nothing)
+{
+    static const hop_similarity similarities[] = {HOP_DOT, HOP_CENTERED_COSINE};
+    living_set set;
+    living_init(&set, 200, 3, 2, 3, similarities[_i], 959);
+    hop_source source = source_of(&set, set.model);
+    source.same_rows = 200;
+    source.M = 230;
+    draw(&set, 200, 230, 0);
+    hop_model *model = NULL;
+    hop_status status = HOP_E_NOMEM;
+    for (allowed = 0; status == HOP_E_NOMEM && allowed < 100; allowed++) {
+        hop_error error = HOP_ERROR_NONE;
+        asked = 0;
+        hop_alloc_set_gate(count_down);
+        status = hop_model_new(&source, NULL, &model, &error);
+        hop_alloc_set_gate(NULL);
+        ck_assert(status == HOP_OK || (status == HOP_E_NOMEM && !model && error.text[0]));
+    }
+    ck_assert(status == HOP_OK && allowed > 5);
+    hop_model_free(model);
+    must_answer(&set);
+    living_fini(&set);
+}
+END_TEST
+
 static Suite *make(void)
 {
     Suite *suite = suite_create("updates");
@@ -574,6 +605,7 @@ static Suite *make(void)
     tcase_add_test(updates, a_frame_from_outside_is_checked);
     tcase_add_test(updates, drift_says_when_a_build_is_due);
     tcase_add_test(updates, an_update_that_runs_out_of_memory_leaves_nothing);
+    tcase_add_loop_test(updates, an_append_that_runs_out_of_memory_leaves_nothing, 0, 2);
     suite_add_tcase(suite, updates);
     return suite;
 }
