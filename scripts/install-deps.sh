@@ -8,7 +8,7 @@ for group in "$@"; do
   case $group in
     build)
       packages+=(gcc libc6-dev meson ninja-build pkgconf python3)
-      packages+=(libmicrohttpd-dev libjansson-dev libopenblas-dev)
+      packages+=(libmicrohttpd-dev libjansson-dev libopenblas-dev nettle-dev)
       ;;
     run) packages+=(curl python3) ;;
     test) packages+=(check python3 curl) ;;

@@ -30,7 +30,7 @@ scripts/install-deps.sh "${groups[@]}"
 export PATH="/usr/bin:/bin:$PATH"
 
 sysroot=$PWD/build-arm64-sysroot
-packages=(libc6-dev libopenblas-dev libmicrohttpd-dev libjansson-dev check)
+packages=(libc6-dev libopenblas-dev libmicrohttpd-dev libjansson-dev nettle-dev check)
 libraries=usr/lib/aarch64-linux-gnu
 
 # Downloads the packages and all that they need, as apt would for an empty arm64 system, and unpacks them.

@@ -26,6 +26,7 @@ SOLE = {
     "f77blas.h": "src/core/blas.c",
     "microhttpd.h": "src/server/http.c",
     "jansson.h": "src/server/json.c",
+    "nettle/sha2.h": "src/server/sha256.c",
 }
 
 # Headers that are installed side by side, and those of the project's that they may include.

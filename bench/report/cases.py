@@ -108,6 +108,11 @@ def peers(runs, quick, wrap):
     return command, said
 
 
+def daemon_script(runs, name, options):
+    """A script of bench/ that starts the daemon itself."""
+    return runs.script(os.path.join(ROOT, "bench", name), os.path.join(runs.build, "src/server/hopfieldd"), *options)
+
+
 def times(a, b):
     return None if a is None else a * b
 

@@ -192,6 +192,16 @@ class Report:
                        "Ours is packed once at load, and answers with a proven bound.", "",
                        said.get("output", "Not run: " + said.get("problem", "")).rstrip(), ""]
 
+    def loading(self):
+        size = ["--M", 20000] if self.quick else []
+        self.lines += ["## Loading and starting", "",
+                       "An upload of 2 GB, beside cp, sync and sha256sum of the same file in the same run, until it is",
+                       "acknowledged as durable; and how soon a daemon that starts on 1 GB answers.", ""]
+        for name, options in (("load.py", size), ("start.py", size + (["--rounds", 1] if self.quick else []))):
+            said = cases.daemon_script(self.runs, name, options)
+            self.lines += ["`bench/%s %s`" % (name, " ".join(["build/src/server/hopfieldd", *map(str, options)])), "",
+                           "```", said.get("output", "Not run: " + said.get("problem", "")).rstrip(), "```", ""]
+
     def write(self):
         path = os.path.join(self.docs, "BENCHMARKS.md")
         os.makedirs(self.docs, exist_ok=True)
@@ -218,7 +228,7 @@ def main():
         sys.exit("report.py: no hopbench in %s: meson setup build && ninja -C build" % options.build)
     report = Report(options, runs, figures)
     for part in (report.aims, report.memories, report.norm, report.degree, report.dimension, report.plans,
-                 report.appends, report.peers):
+                 report.appends, report.loading, report.peers):
         part()
         report.write()
 

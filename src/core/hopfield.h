@@ -52,6 +52,7 @@ typedef enum hop_status {
     HOP_E_CANCELLED, /* superseded or shutting down */
     HOP_E_UNLOADED,  /* a set that still loads, or could not be loaded */
     HOP_E_NOMEM,
+    HOP_E_SPACE, /* the disk, a quota or a limit on files is full */
     HOP_E_IO,
     HOP_E_INTERNAL
 } hop_status;

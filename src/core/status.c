@@ -22,6 +22,7 @@ static const char *const words[] = {
     [HOP_E_CANCELLED] = "cancelled",
     [HOP_E_UNLOADED] = "unloaded",
     [HOP_E_NOMEM] = "nomem",
+    [HOP_E_SPACE] = "space",
     [HOP_E_IO] = "io",
     [HOP_E_INTERNAL] = "internal",
 };

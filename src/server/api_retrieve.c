@@ -408,6 +408,22 @@ static bool get_sums(srv_request *request, asked *self)
     return still_wanted(request, 0, query->L, query->sums_ms > 0);
 }
 
+/*
+ * The answer to a request whose rows came out as `status` says. A set whose file was changed while it was mapped has
+ * no answers, nor errors, that mean anything. True: all is well, and nothing has been answered.
+ */
+static bool trusted(srv_request *request, const store_set *set, hop_status status, const hop_error *error)
+{
+    hop_error changed = HOP_ERROR_NONE;
+    if (store_set_check(set, &changed) != HOP_OK)
+        srv_reply_error(request, &changed);
+    else if (status != HOP_OK)
+        srv_reply_error(request, error);
+    else
+        return true;
+    return false;
+}
+
 /* All rows through hop_retrieve() or hop_energy(), piece by piece. False: the request has been answered. */
 static bool compute(srv_request *request, asked *self, srv_retrieve_kind kind, srv_workspace *workspace,
                     hop_answer *answer)
@@ -433,11 +449,10 @@ static bool compute(srv_request *request, asked *self, srv_retrieve_kind kind, s
         with_help.first = first;
         hop_status status = (kind == SRV_ENERGY ? hop_energy : hop_retrieve)(
             query->set->model, &with_help, rows, query->x + first * query->set->d, block, scratch, &piece, &error);
-        if (status != HOP_OK) {
+        if (status != HOP_OK)
             shift_row(&error, first);
-            srv_reply_error(request, &error);
+        if (!trusted(request, query->set, status, &error))
             return false;
-        }
     }
     request->computed_ns = srv_clock_ns();
     count(request, query, answer);
@@ -498,12 +513,12 @@ static void run_plan(srv_request *request, srv_workspace *workspace)
         hop_error error = HOP_ERROR_NONE;
         if (!still_wanted(request, first, query->L, first > 0))
             return;
-        if (hop_plan_queries(query->set->model, &query->request, rows, query->x + first * query->set->d, block, scratch,
-                             plans + first, &error) != HOP_OK) {
+        hop_status status = hop_plan_queries(query->set->model, &query->request, rows, query->x + first * query->set->d,
+                                             block, scratch, plans + first, &error);
+        if (status != HOP_OK)
             shift_row(&error, first);
-            srv_reply_error(request, &error);
+        if (!trusted(request, query->set, status, &error))
             return;
-        }
     }
     srv_text text;
     srv_text_init(&text, request->app->config->response_limit_bytes);

@@ -9,6 +9,7 @@
 #include "server/log.h"
 #include "server/route.h"
 #include "server/scheduler.h"
+#include "store/compaction.h"
 #include "store/loader.h"
 #include "store/phi_cache.h"
 #include "store/regime.h"
@@ -16,7 +17,6 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
 static void say(void *context, bool problem, const char *text)
 {
@@ -30,14 +30,18 @@ static hop_status open_folder(srv_app *app, hop_error *error)
     const srv_config *config = app->config;
     if (config->no_persist)
         return HOP_OK;
-    const store_loading loading = {
-        .budget = app->budget, .packing = config->packing, .executor = srv_scheduler_executor(app->scheduler)};
+    const store_loading loading = {.budget = app->budget,
+                                   .packing = config->packing,
+                                   .executor = srv_scheduler_executor(app->scheduler),
+
+                                   .map_from_bytes = STORE_MAP_FROM_BYTES};
     hop_status status = store_folder_open(config->data_dir, (store_listener){.say = say}, &app->folder, error);
     if (status != HOP_OK)
         return status;
     store_operations_keep_in(app->operations, app->folder);
     store_registry_keep_in(app->registry, app->folder);
-    return store_loader_new(app->folder, app->registry, &loading, &app->loader, error);
+    status = store_compaction_new(app->folder, app->registry, &app->compaction, error);
+    return status == HOP_OK ? store_loader_new(app->folder, app->registry, &loading, &app->loader, error) : status;
 }
 
 hop_status srv_sets_open(srv_app *app, hop_error *error)
@@ -67,6 +71,8 @@ void srv_sets_cancel(srv_app *app)
 {
     if (app->loader)
         store_loader_stop(app->loader);
+    if (app->compaction)
+        store_compaction_stop(app->compaction);
     if (app->operations)
         store_operations_stop(app->operations);
 }
@@ -74,12 +80,14 @@ void srv_sets_cancel(srv_app *app)
 void srv_sets_close(srv_app *app)
 {
     store_loader_free(app->loader);
+    store_compaction_free(app->compaction);
     store_registry_free(app->registry);
     store_operations_free(app->operations);
     store_folder_close(app->folder);
     store_phi_cache_free(app->phi_cache);
     free(app->budget);
     app->loader = NULL;
+    app->compaction = NULL;
     app->registry = NULL;
     app->operations = NULL;
     app->folder = NULL;
@@ -136,16 +144,6 @@ static void write_number(srv_text *out, const char *name, double value)
     srv_text_json_number(out, value);
 }
 
-static void write_created(srv_text *out, int64_t created_ms)
-{
-    time_t seconds = (time_t)(created_ms / 1000);
-    struct tm utc;
-    char text[32];
-    gmtime_r(&seconds, &utc);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    srv_text_printf(out, ",\"created\":\"%s.%03dZ\"", text, (int)(created_ms % 1000));
-}
-
 static void write_features(srv_text *out, const store_set *set)
 {
     /* The state first: a set that says `ready` shows the maps it is ready with. */
@@ -165,8 +163,8 @@ void srv_set_write_description(const store_set *set, srv_text *out)
     store_state state = store_set_state(set);
     srv_text_printf(out, "{\"name\":\"%s\",\"version\":%" PRIu64 ",\"etag\":", set->name, set->version);
     srv_text_json_string(out, set->etag);
-    srv_text_printf(out, ",\"state\":\"%s\",\"M\":%zu,\"d\":%zu,\"p\":%zu,", store_state_word(state), set->M, set->d,
-                    set->p);
+    srv_text_printf(out, ",\"state\":\"%s\",\"M\":%zu,\"d\":%zu,\"p\":%zu,\"next_id\":%" PRIu64 ",",
+                    store_state_word(state), set->M, set->d, set->p, set->next_id);
     write_number(out, "beta", set->beta);
     srv_text_putc(out, ',');
     write_number(out, "max_error", set->max_error);
@@ -179,7 +177,8 @@ void srv_set_write_description(const store_set *set, srv_text *out)
         "\"sums\":%zu,\"separation\":%zu,\"total\":%zu}",
         bytes.memories, bytes.values, bytes.ids, bytes.labels, bytes.model, bytes.features, bytes.sums,
         bytes.separation, bytes.total);
-    write_created(out, set->created_ms);
+    srv_text_puts(out, ",\"created\":");
+    srv_text_json_time(out, set->created_ms);
 
     hop_norms norms = hop_model_norms(set->model);
     srv_text_puts(out, ",\"norms\":{");

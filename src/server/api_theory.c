@@ -1,5 +1,5 @@
 /*
- * api_theory.c - what the papers say about a set, and the operations that measure it.
+ * api_theory.c - what the papers say about a set.
  *
  * A report needs the set's separation, which is measured once a version. Where that is predicted to take long it
  * becomes an operation in the background: the same request then answers 202 with its progress, until it answers the
@@ -21,51 +21,7 @@
 /* The probes of a report, about. */
 #define PROBES_SECONDS 5e-3
 
-enum { OPERATION_BYTES = 4096, REPORT_BYTES = 65536 };
-
-/* ---- operations ---------------------------------------------------------------------------------------- */
-
-static void write_operation(const store_study *study, srv_text *out)
-{
-    srv_text_printf(out,
-                    "{\"id\":%" PRIu64 ",\"kind\":\"separation\",\"set\":\"%s\",\"version\":%" PRIu64
-                    ",\"state\":\"%s\",\"percent\":%u,\"error\":",
-                    study->id, study->set, study->version, store_study_state_word(study->state), study->permille / 10);
-    srv_text_json_string(out, study->error.status == HOP_OK ? NULL : study->error.text);
-    srv_text_puts(out, "}\n");
-}
-
-static void reply_operation(srv_request *request, srv_outcome outcome, const store_study *study)
-{
-    srv_text text;
-    srv_text_init(&text, OPERATION_BYTES);
-    write_operation(study, &text);
-    if (study->state == STORE_QUEUED || study->state == STORE_RUNNING)
-        srv_reply_header_add(request, "Retry-After", "%d", SRV_RETRY_SECONDS);
-    srv_reply_json(request, outcome, &text);
-}
-
-/* A number as this daemon writes ids; 0: it is none. */
-static uint64_t parse_id(const char *text)
-{
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 18 || text[digits] != '\0' || text[0] == '0')
-        return 0;
-    return strtoull(text, NULL, 10);
-}
-
-void srv_api_operation(srv_request *request)
-{
-    if (!srv_accepts_json(request))
-        return;
-    uint64_t id = parse_id(request->name);
-    store_study study;
-    if (id && store_studies_get(store_operations_studies(request->app->operations), id, &study))
-        reply_operation(request, SRV_OK, &study);
-    else
-        srv_reply_problem(request, SRV_NO_OPERATION, "there is no operation '%.40s', or it is long over",
-                          request->name);
-}
+enum { REPORT_BYTES = 65536 };
 
 /* ---- the report as JSON -------------------------------------------------------------------------------- */
 
@@ -263,6 +219,11 @@ static void run_theory(srv_request *request, srv_workspace *workspace)
     if (status == HOP_OK)
         status = hop_theory_of(self->set->model, &self->request, store_set_separation(self->set), block, bytes, &theory,
                                &error);
+    hop_error changed = HOP_ERROR_NONE;
+    if (store_set_check(self->set, &changed) != HOP_OK) { /* then no other error means anything */
+        srv_reply_error(request, &changed);
+        return;
+    }
     if (status != HOP_OK) {
         srv_reply_error(request, &error);
         return;
@@ -277,17 +238,15 @@ static void run_theory(srv_request *request, srv_workspace *workspace)
 /* Measuring takes long: what has become of it, or its beginning. */
 static void reply_later(srv_request *request, store_set *set)
 {
-    store_study study;
+    store_work_view view;
     hop_error error = HOP_ERROR_NONE;
     store_studies *studies = store_operations_studies(request->app->operations);
-    if (store_studies_submit(studies, set, &study, &error) != HOP_OK) {
+    if (store_studies_submit(studies, set, &view, &error) != HOP_OK)
         srv_reply_error(request, &error);
-    } else if (study.state == STORE_STUDY_FAILED) {
-        srv_reply_error(request, &study.error);
-    } else {
-        srv_reply_header_add(request, "Location", "/v1/admin/operations/%" PRIu64, study.id);
-        reply_operation(request, SRV_ACCEPTED, &study);
-    }
+    else if (view.state == STORE_WORK_FAILED)
+        srv_reply_error(request, &view.error);
+    else
+        srv_reply_operation(request, SRV_ACCEPTED, &view);
 }
 
 void srv_api_theory(srv_request *request)

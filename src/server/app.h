@@ -22,6 +22,7 @@ typedef struct store_budget store_budget;
 typedef struct store_operations store_operations;
 typedef struct store_folder store_folder;
 typedef struct store_loader store_loader;
+typedef struct store_compaction store_compaction;
 typedef struct store_phi_cache store_phi_cache;
 
 /* Whose costs the planner predicts with. */
@@ -34,8 +35,9 @@ typedef struct srv_app {
     store_registry *registry;
     store_budget *budget;
     store_operations *operations;
-    store_folder *folder; /* NULL: sets are kept in memory alone */
-    store_loader *loader; /* NULL likewise */
+    store_folder *folder;         /* NULL: sets are kept in memory alone */
+    store_loader *loader;         /* NULL likewise */
+    store_compaction *compaction; /* NULL likewise */
     store_phi_cache *phi_cache;
     srv_costs_source costs_source;
     atomic_bool draining;

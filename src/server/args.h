@@ -2,25 +2,26 @@
  * args.h - from bytes to typed arguments: finite, bounded, named; the only parsing of what a client says.
  *
  * A request is a body (JSON, npy or raw f32) and query parameters; the same options have the same names in both. What
- * comes out is ready for hop_retrieve() and for store_builder_adopt(), but for the defaults that depend on the set.
+ * comes out is ready for hop_retrieve(), but for the defaults that depend on the set; uploads are intake.h's, and only
+ * their options are read here.
  * Which routes take which parameters, body limits and content types are checked before; steps against p, labels of
  * memories and the promise itself after.
  *
- * Statuses of both readers:
+ * Statuses:
  *   HOP_E_FORMAT   malformed JSON, npy, base64 or parameter; a field that does not exist, comes twice, has the wrong
  *                  type or is missing; a parameter of another mode; a length that contradicts a shape. `byte` counts
  *                  from the start of the body
- *   HOP_E_SHAPE    ragged rows, an empty batch, rows whose length is not d, labels or values that are not one a memory
+ *   HOP_E_SHAPE    ragged rows, an empty batch, rows whose length is not d
  *   HOP_E_DOMAIN   not finite, or not finite as f32 (row, column); beta, max_error, tolerance, steps, top, a parameter
  *                  of a mode out of range; a structured mode where energies or plans are asked for
  *   HOP_E_UNKNOWN  a mode, similarity or `return` word that does not exist
  *   HOP_E_LIMIT    more rows, columns or bytes than `limits` allow
- *   HOP_E_BUDGET   an upload whose arrays exceed limits.array_bytes
  *   HOP_E_NOMEM
  */
 #ifndef SRV_ARGS_H
 #define SRV_ARGS_H
 
+#include "server/ids.h"
 #include "server/request.h"
 
 /*
@@ -83,27 +84,38 @@ HOP_WARN_UNUSED hop_status srv_retrieve_args_read(const srv_args_source *source,
                                                   hop_error *error);
 void srv_retrieve_args_fini(srv_retrieve_args *args);
 
-typedef struct srv_upload_args {
-    size_t M, d, p;            /* p = 0: no values */
-    float *memories, *values;  /* from malloc, finite; whoever takes one sets it to NULL here */
-    const char **labels;       /* M of them, UTF-8, NUL-terminated, at most SRV_LABEL_BYTES each; NULL: none */
-    char *label_text;          /* what labels points into */
+/* What is changed of a set's settings. A number at "not given" of STORE_OPTIONS_DEFAULT: null, back to the default. */
+typedef struct srv_patch_args {
+    bool has_beta, has_max_error, has_max_degree, has_labels;
+    double beta, max_error;
+    int max_degree;
+    const char **labels; /* n_labels of them, from malloc; NULL: none from now on */
+    size_t n_labels;
+    char *label_text; /* what labels points into, from malloc */
+} srv_patch_args;
+
+/* Memory that reading a patch may take, a byte of its text: pointers to labels, of three bytes at least, and their text. */
+enum { SRV_PATCH_TEXT_BYTES = 4 };
+
+/* JSON: beta, max_error, max_degree, labels, each or null. HOP_E_DOMAIN where there is none of them. */
+HOP_WARN_UNUSED hop_status srv_patch_args_read(const srv_args_source *source, srv_patch_args *out, hop_error *error);
+
+/* Ids of rows to remove: a JSON body, or the query parameter `ids`. HOP_E_DOMAIN where there is neither. */
+HOP_WARN_UNUSED hop_status srv_remove_args_read(const srv_args_source *source, srv_ids *out, hop_error *error);
+
+/* What a new set is told about itself besides its rows. */
+typedef struct srv_upload_options {
     double beta;               /* 0: not given */
     double max_error;          /* negative: not given */
     int max_degree;            /* -1: not given */
     hop_similarity similarity; /* HOP_DOT where not given */
-} srv_upload_args;
+    size_t d;                  /* 0: not given */
+} srv_upload_options;
 
-/*
- * srv_upload_args_read() - memories, and with JSON values and labels, of a new set.
- *
- * JSON: `memories` (rows), `values`, `labels`; npy: 2-D, `<f4`, `<f8`, `<f2` or `|u1`; raw f32 needs the parameter d.
- * Options: beta, max_error, max_degree, similarity. Not-given values are those of STORE_OPTIONS_DEFAULT.
- * On success the caller owns *out and ends it with srv_upload_args_fini(). Any thread.
- */
-HOP_WARN_UNUSED hop_status srv_upload_args_read(const srv_args_source *source, const srv_args_limits *limits,
-                                                srv_upload_args *out, hop_error *error);
-void srv_upload_args_fini(srv_upload_args *args);
+/* beta, max_error, max_degree, similarity and d, typed and in range. Errors as above. */
+struct srv_options;
+HOP_WARN_UNUSED hop_status srv_upload_options_read(const struct srv_options *options, size_t columns,
+                                                   srv_upload_options *out, hop_error *error);
 
 /*
  * The query parameters a reader knows, for the route table: NULL-terminated, static. The upload's include `d`.

@@ -143,7 +143,8 @@ static hop_status shape_base64(const srv_json *json, srv_bulk *bulk, hop_error *
 static hop_status choose_queries(const srv_json *json, srv_bulk bulk[2], srv_numbers *x, hop_error *error)
 {
     for (unsigned i = 0; i < 2; i++) {
-        hop_status status = srv_arrays_check_type(json, &bulk[i], error);
+        const char *type = bulk[i].kind == SRV_BULK_NUMBERS ? "a list of rows of numbers" : "a base64 string";
+        hop_status status = srv_arrays_check_type(json, bulk[i].limits.name, bulk[i].found, type, error);
         if (status != HOP_OK)
             return status;
     }

@@ -11,25 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A JSON body: its bulk members are read, the rest is parsed and its names are known. The caller frees *json. */
-hop_status srv_arrays_open_json(const srv_args_source *source, srv_bulk *bulk, size_t n_bulk, const char *const *known,
-                                srv_json **json, hop_error *error)
+hop_status srv_arrays_open_rest(const srv_envelope *envelope, const char *const *known, srv_json **json,
+                                hop_error *error)
 {
-    static char empty[] = "";
-    srv_envelope envelope;
-    hop_status status =
-        srv_envelope_open(source->body ? source->body : empty, source->body_bytes, bulk, n_bulk, &envelope, error);
-    if (status != HOP_OK)
-        return status;
     srv_json *parsed;
-    status = srv_json_parse(&envelope, &parsed, error);
+    hop_status status = srv_json_parse(envelope, &parsed, error);
     if (status != HOP_OK)
         return status;
     status = srv_json_refuse_unknown(parsed, known, error);
-    if (status == HOP_OK && envelope.oversize >= 0)
-        status = srv_refuse(error, HOP_E_FORMAT, -1, -1, envelope.oversize,
+    if (status == HOP_OK && envelope->oversize >= 0)
+        status = srv_refuse(error, HOP_E_FORMAT, -1, -1, envelope->oversize,
                             "the value at byte %lld is longer than %d bytes, which no option is",
-                            (long long)envelope.oversize, SRV_ENVELOPE_VALUE);
+                            (long long)envelope->oversize, SRV_ENVELOPE_VALUE);
     if (status != HOP_OK) {
         srv_json_free(parsed);
         return status;
@@ -38,15 +31,21 @@ hop_status srv_arrays_open_json(const srv_args_source *source, srv_bulk *bulk, s
     return HOP_OK;
 }
 
-/* A bulk member that is there must have been found as what it has to be. */
-hop_status srv_arrays_check_type(const srv_json *json, const srv_bulk *bulk, hop_error *error)
+hop_status srv_arrays_open_json(const srv_args_source *source, srv_bulk *bulk, size_t n_bulk, const char *const *known,
+                                srv_json **json, hop_error *error)
 {
-    if (bulk->found || !srv_json_has(json, bulk->limits.name))
+    static char empty[] = "";
+    srv_envelope envelope;
+    hop_status status =
+        srv_envelope_open(source->body ? source->body : empty, source->body_bytes, bulk, n_bulk, &envelope, error);
+    return status == HOP_OK ? srv_arrays_open_rest(&envelope, known, json, error) : status;
+}
+
+hop_status srv_arrays_check_type(const srv_json *json, const char *name, bool found, const char *type, hop_error *error)
+{
+    if (found || !srv_json_has(json, name))
         return HOP_OK;
-    return srv_refuse(error, HOP_E_FORMAT, -1, -1, -1, "`%s` must be %s", bulk->limits.name,
-                      bulk->kind == SRV_BULK_NUMBERS   ? "a list of rows of numbers"
-                      : bulk->kind == SRV_BULK_STRINGS ? "a list of strings"
-                                                       : "a base64 string");
+    return srv_refuse(error, HOP_E_FORMAT, -1, -1, -1, "`%s` must be %s", name, type);
 }
 
 hop_status srv_arrays_check_finite(const char *name, const float *data, size_t rows, size_t columns, hop_error *error)

@@ -15,8 +15,13 @@
 HOP_WARN_UNUSED hop_status srv_arrays_open_json(const srv_args_source *source, srv_bulk *bulk, size_t n_bulk,
                                                 const char *const *known, srv_json **json, hop_error *error);
 
-/* HOP_E_FORMAT where a bulk member is there with another type than its own. */
-HOP_WARN_UNUSED hop_status srv_arrays_check_type(const srv_json *json, const srv_bulk *bulk, hop_error *error);
+/* The same for what an envelope left: parsed, and refused where there is a name that is not known or a long value. */
+HOP_WARN_UNUSED hop_status srv_arrays_open_rest(const srv_envelope *envelope, const char *const *known, srv_json **json,
+                                                hop_error *error);
+
+/* HOP_E_FORMAT where a bulk member is there and was not found as its own type: "a list of strings", ... */
+HOP_WARN_UNUSED hop_status srv_arrays_check_type(const srv_json *json, const char *name, bool found, const char *type,
+                                                 hop_error *error);
 
 /* HOP_E_DOMAIN naming the first number that is NaN or infinite. */
 HOP_WARN_UNUSED hop_status srv_arrays_check_finite(const char *name, const float *data, size_t rows, size_t columns,

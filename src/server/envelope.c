@@ -35,8 +35,8 @@ static bool next_is(const walk *k, char c)
 
 static hop_status malformed(walk *k, const char *what)
 {
-    return srv_refuse(k->error, HOP_E_FORMAT, -1, -1, (int64_t)k->i, "malformed JSON: %s (byte %zu)%s", what, k->i,
-                      k->i < k->n ? "" : ", but the body ends");
+    const srv_piece piece = {.text = k->body, .n = k->n, .last = true};
+    return srv_json_malformed(&piece, k->i, what, k->error);
 }
 
 /* Move body[copied..i) to the rest. */
@@ -44,7 +44,7 @@ static hop_status keep(walk *k)
 {
     size_t length = k->i - k->copied;
     if (length > SRV_ENVELOPE_BYTES || k->w > SRV_ENVELOPE_BYTES - length)
-        return srv_refuse_limit(k->error, HOP_E_FORMAT, -1, -1, SRV_ENVELOPE_BYTES, (double)k->n,
+        return srv_refuse_limit(k->error, HOP_E_FORMAT, -1, -1, SRV_ENVELOPE_BYTES, (double)k->w + (double)length,
                                 "malformed JSON: more than %d bytes outside the arrays (byte %zu)", SRV_ENVELOPE_BYTES,
                                 k->copied);
     memmove(k->body + k->w, k->body + k->copied, length);
@@ -71,48 +71,12 @@ static hop_status cut(walk *k, size_t end, const char *word)
     return HOP_OK;
 }
 
-/* Strings, numbers and brackets that match, no deeper than allowed; the finer grammar is left to json.c. */
 static hop_status skip_value(walk *k)
 {
-    char open[SRV_JSON_DEPTH];
-    size_t depth = 1; /* the object around */
-    for (;;) {
-        skip_space(k);
-        if (k->i == k->n)
-            return malformed(k, "a value expected");
-        char c = k->body[k->i];
-        if (c == '"') {
-            size_t length, end;
-            hop_status status = srv_string_decode(k->body, k->n, k->i, NULL, &length, &end, k->error);
-            if (status != HOP_OK)
-                return status;
-            k->i = end;
-        } else if (c == '[' || c == '{') {
-            if (depth == SRV_JSON_DEPTH)
-                return srv_refuse(k->error, HOP_E_FORMAT, -1, -1, (int64_t)k->i,
-                                  "malformed JSON: nested deeper than %d (byte %zu)", SRV_JSON_DEPTH, k->i);
-            open[depth++] = c;
-            k->i++;
-            continue;
-        } else if (c == ']' || c == '}') {
-            if (depth == 1 || open[depth - 1] != (c == ']' ? '[' : '{'))
-                return malformed(k, depth == 1 ? "a value is missing" : "brackets that do not match");
-            depth--;
-            k->i++;
-        } else if (c == ',' || c == ':') {
-            if (depth == 1)
-                return malformed(k, "a value is missing");
-            k->i++;
-            continue;
-        } else {
-            while (k->i < k->n && !srv_json_space(k->body[k->i]) && !strchr(",:[]{}\"", k->body[k->i]))
-                k->i++;
-            if (k->i < k->n && k->body[k->i] == '\0')
-                return malformed(k, "a NUL byte");
-        }
-        if (depth == 1)
-            return HOP_OK;
-    }
+    const srv_piece piece = {.text = k->body, .n = k->n, .last = true};
+    srv_skip skip = {0};
+    bool done;
+    return srv_skip_part(&skip, &piece, &k->i, &done, k->error);
 }
 
 /* The base64 string whose quote is body[i], decoded where it stands and then into an array. */
@@ -164,6 +128,8 @@ static hop_status read_bulk(walk *k, srv_bulk *bulk)
     else if (bulk->kind == SRV_BULK_STRINGS)
         status = srv_strings_read(k->body, k->n, k->i, bulk->limits.name, bulk->limits.columns, bulk->limits.bytes,
                                   &end, &bulk->strings, k->error);
+    else if (bulk->kind == SRV_BULK_IDS)
+        status = srv_ids_read(k->body, k->n, k->i, bulk->limits.name, &end, &bulk->ids, k->error);
     else
         status = read_base64(k, bulk, &end);
     if (status != HOP_OK)
@@ -273,8 +239,10 @@ void srv_bulk_fini(srv_bulk *bulk)
         return;
     free(bulk->numbers.data);
     free(bulk->strings.text);
-    bulk->numbers = (srv_numbers){0};
+    free(bulk->ids.data);
     bulk->strings = (srv_strings){0};
+    bulk->ids = (srv_ids){0};
+    bulk->numbers = (srv_numbers){0};
     bulk->found = false;
 }
 

@@ -10,22 +10,23 @@
 #ifndef SRV_ENVELOPE_H
 #define SRV_ENVELOPE_H
 
+#include "server/ids.h"
 #include "server/numbers.h"
+#include "server/strings.h"
 #include "server/json_text.h"
 
 enum {
     SRV_ENVELOPE_BYTES = 64 * 1024, /* of the rest, white space between members included */
     SRV_ENVELOPE_VALUE = 4 * 1024,  /* a larger value outside the bulk members is cut out: no option is that long */
-    SRV_ENVELOPE_GAPS = 16,
-    SRV_JSON_DEPTH = 16
+    SRV_ENVELOPE_GAPS = 16
 };
 
-typedef enum srv_bulk_kind { SRV_BULK_NUMBERS, SRV_BULK_STRINGS, SRV_BULK_BASE64 } srv_bulk_kind;
+typedef enum srv_bulk_kind { SRV_BULK_NUMBERS, SRV_BULK_BASE64, SRV_BULK_STRINGS, SRV_BULK_IDS } srv_bulk_kind;
 
 /*
  * One bulk member: what is wanted, and after the pass what was found. limits.name is the member's; for STRINGS
- * limits.columns is the most bytes of one string and limits.rows is not used. A member that is there with another
- * JSON type than its kind's is not `found`: it stays in the rest, for json.h to refuse.
+ * limits.columns is the most bytes of one string and limits.rows is not used, for IDS only the name is. A member
+ * that is there with another JSON type than its kind's is not `found`: it stays in the rest, for json.h to refuse.
  */
 typedef struct srv_bulk {
     srv_bulk_kind kind;
@@ -33,6 +34,7 @@ typedef struct srv_bulk {
     bool found;
     srv_numbers numbers; /* NUMBERS; BASE64: data is the decoded bytes, columns their f32 count, rows 1 */
     srv_strings strings; /* STRINGS */
+    srv_ids ids;         /* IDS */
 } srv_bulk;
 
 /* The rest: text of n bytes inside the body, and where what was cut out of it stood. */

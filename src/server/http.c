@@ -15,6 +15,7 @@
 #include "server/linger.h"
 #include "server/metrics.h"
 #include "server/route.h"
+#include "server/upload.h"
 #include "server/watch.h"
 #include "store/budget.h"
 
@@ -101,6 +102,37 @@ static const srv_transport transport = {transport_header, transport_suspend, tra
 
 /* ---- replies ------------------------------------------------------------------------------------------- */
 
+/* A stream in the library's hands. */
+static ssize_t stream_read(void *cls, uint64_t at, char *out, size_t n)
+{
+    const srv_stream *stream = cls;
+    size_t got = at < stream->bytes ? stream->read(stream->context, at, out, n) : 0;
+    return got > 0 ? (ssize_t)got : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void stream_free(void *cls)
+{
+    srv_stream *stream = cls;
+    stream->free(stream->context);
+    free(stream);
+}
+
+/* Its buffer is as large as what is not charged elsewhere: connections x this is small. */
+static struct MHD_Response *make_stream(srv_reply *reply)
+{
+    srv_stream *stream = malloc(sizeof *stream);
+    if (!stream)
+        return NULL;
+    *stream = reply->stream;
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(stream->bytes, CONNECTION_MEMORY_BYTES, stream_read, stream, stream_free);
+    if (response)
+        reply->stream = (srv_stream){0};
+    else
+        free(stream);
+    return response;
+}
+
 /* The library frees the bytes when the response has been sent; the exchange gives their charge back. */
 static struct MHD_Response *make_response(exchange *ex)
 {
@@ -110,6 +142,8 @@ static struct MHD_Response *make_response(exchange *ex)
         return MHD_create_response_from_buffer(reply->fixed_bytes, (void *)(uintptr_t)reply->fixed,
                                                MHD_RESPMEM_PERSISTENT);
     }
+    if (reply->stream.read)
+        return make_stream(reply);
     if (!reply->body.data)
         return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     struct MHD_Response *response =
@@ -253,12 +287,10 @@ static enum MHD_Result begin(exchange *ex, const char *method, const char *versi
     }
     bool chunked;
     size_t length = content_length(ex, &chunked);
-    if (srv_route_admit(request, length, chunked))
+    if (srv_route_admit(request, length, chunked) && srv_upload_open(request, length))
         return MHD_YES;
     if (request->reply.outcome == SRV_BODY_LIMIT)
         srv_metrics_rejected(ex->http->app->metrics, SRV_REJECTED_BODY_LIMIT);
-    if (request->reply.outcome == SRV_BUDGET)
-        srv_metrics_rejected(ex->http->app->metrics, SRV_REJECTED_MEMORY);
     ex->discard = true;
     bool waits = transport_header(ex, MHD_HTTP_HEADER_EXPECT) != NULL;
     if (length <= DISCARD_MAX_BYTES && !(waits && length > 0))
@@ -279,16 +311,18 @@ static enum MHD_Result take_body(exchange *ex, const char *bytes, size_t n)
     }
     if (ex->discard)
         return MHD_YES;
+    if (request->upload) {
+        ex->discard = !srv_upload_feed(request, bytes, n);
+        return MHD_YES;
+    }
     hop_error error = HOP_ERROR_NONE;
     hop_status status = srv_request_body_append(request, bytes, n, &error);
     if (status == HOP_OK)
         return MHD_YES;
-    srv_metrics *metrics = ex->http->app->metrics;
-    bool upload = request->route->body == SRV_BODY_UPLOAD;
-    srv_metrics_rejected(metrics, status == HOP_E_LIMIT && !upload ? SRV_REJECTED_BODY_LIMIT : SRV_REJECTED_MEMORY);
+    srv_metrics_rejected(ex->http->app->metrics, status == HOP_E_LIMIT ? SRV_REJECTED_BODY_LIMIT : SRV_REJECTED_MEMORY);
     if (status == HOP_E_LIMIT)
-        srv_reply_error_as(request, upload ? SRV_BUDGET : SRV_BODY_LIMIT, &error);
-    else if (status == HOP_E_BUDGET && !upload)
+        srv_reply_error_as(request, SRV_BODY_LIMIT, &error);
+    else if (status == HOP_E_BUDGET)
         srv_reply_error_as(request, SRV_OVERLOAD, &error);
     else
         srv_reply_error(request, &error);
@@ -333,7 +367,8 @@ static void log_exchange(const exchange *ex, enum MHD_RequestTerminationCode end
     unsigned http = ex->answered || reply->outcome != SRV_NO_OUTCOME ? srv_outcome_http(reply->outcome) : 0;
     bool aborted = end != MHD_REQUEST_TERMINATED_COMPLETED_OK && end != MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN;
     /* A client's mistakes and a shutdown are expected, pressure is worth a look, a fault is ours. */
-    bool fault = reply->outcome == SRV_INTERNAL || reply->outcome == SRV_IO || reply->outcome == SRV_NOMEM;
+    bool fault = reply->outcome == SRV_INTERNAL || reply->outcome == SRV_IO || reply->outcome == SRV_SPACE ||
+                 reply->outcome == SRV_NOMEM;
     bool refused = reply->outcome >= SRV_BAD_REQUEST;
     bool pressure = reply->outcome == SRV_DEADLINE || reply->outcome == SRV_BUDGET || reply->outcome == SRV_OVERLOAD;
     srv_log_level level = fault                ? SRV_LOG_ERROR

@@ -130,6 +130,11 @@ bool srv_json_has(const srv_json *json, const char *name)
     return json_object_get(root_of(json), name) != NULL;
 }
 
+bool srv_json_is_null(const srv_json *json, const char *name)
+{
+    return json_is_null(json_object_get(root_of(json), name));
+}
+
 /* ---- typed fields ------------------------------------------------------------------------------------ */
 
 static const char *type_word(const json_t *value)

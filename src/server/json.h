@@ -36,6 +36,9 @@ const char *srv_json_first_unknown(const srv_json *json, const char *const *know
 
 bool srv_json_has(const srv_json *json, const char *name);
 
+/* The field is there, and null. */
+bool srv_json_is_null(const srv_json *json, const char *name);
+
 /*
  * Typed fields. An absent field leaves *out alone and is HOP_OK; ask srv_json_has() where it matters. A field of
  * another type (null included) is HOP_E_FORMAT, naming it and both types. Strings are borrowed from json.

@@ -1,13 +1,11 @@
 /*
- * json_text.c - JSON strings in text: escapes, UTF-8, lists. The object around them is envelope.c's.
+ * json_text.c - JSON strings in text: escapes, UTF-8; and the way past a value. The object around them is
+ * envelope.c's, or json_upload.c's.
  */
 #include "server/json_text.h"
 
-#include "core/checked.h"
 #include "server/refuse.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static hop_status refuse_string(hop_error *error, size_t byte, const char *what)
@@ -67,6 +65,18 @@ static size_t utf8_length(const char *text, size_t n, size_t i)
     return overlong || surrogate || beyond ? 0 : length;
 }
 
+bool srv_utf8_valid(const char *text, size_t n, size_t *bad)
+{
+    for (size_t i = 0, length; i < n; i += length) {
+        length = utf8_length(text, n, i);
+        if (length == 0) {
+            *bad = i;
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The escape whose backslash is text[i]: writes its bytes, returns how many characters it took, or 0. */
 static size_t decode_escape(const char *text, size_t n, size_t i, char bytes[4], size_t *length, const char **why)
 {
@@ -109,125 +119,155 @@ static size_t decode_escape(const char *text, size_t n, size_t i, char bytes[4],
     return taken;
 }
 
-hop_status srv_string_decode(const char *text, size_t n, size_t at_byte, char *out, size_t *length, size_t *end,
-                             hop_error *error)
+enum { UNIT_BYTES = 12 }; /* the longest escape: a surrogate pair */
+
+/*
+ * The character at text[i], an escape or not ASCII, decoded into bytes. Returns how many bytes it took; 0: *why it is
+ * none.
+ */
+static size_t decode_unit(const char *text, size_t n, size_t i, char bytes[4], size_t *length, const char **why)
 {
-    size_t i = at_byte + 1, w = 0;
+    if (text[i] == '\\')
+        return decode_escape(text, n, i, bytes, length, why);
+    *length = utf8_length(text, n, i);
+    *why = "not UTF-8";
+    memcpy(bytes, text + i, *length);
+    return *length;
+}
+
+hop_status srv_string_part(const srv_piece *piece, size_t *at, char *out, size_t room, size_t *length, bool *done,
+                           hop_error *error)
+{
+    const char *text = piece->text;
+    size_t n = piece->n, i = *at, w = *length;
+    *done = false;
     for (;;) {
-        if (i >= n)
-            return refuse_string(error, i, "it does not end");
-        unsigned char c = (unsigned char)text[i];
-        if (c == '"')
+        if (i >= n) {
+            if (piece->last)
+                return refuse_string(error, piece->offset + i, "it does not end");
             break;
+        }
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"') {
+            i++;
+            *done = true;
+            break;
+        }
         if (c < 0x20)
-            return refuse_string(error, i, "a control character that is not escaped");
-        if (c == '\\') {
-            char bytes[4];
-            size_t count = 0;
-            const char *why;
-            size_t taken = decode_escape(text, n, i, bytes, &count, &why);
-            if (taken == 0)
-                return refuse_string(error, i, why);
-            if (out)
-                memcpy(out + w, bytes, count);
-            w += count;
-            i += taken;
-        } else if (c < 0x80) {
-            if (out)
+            return refuse_string(error, piece->offset + i, "a control character that is not escaped");
+        if (c < 0x80 && c != '\\') {
+            if (w < room)
                 out[w] = (char)c;
             w++;
             i++;
-        } else {
-            size_t count = utf8_length(text, n, i);
-            if (count == 0)
-                return refuse_string(error, i, "not UTF-8");
-            if (out)
-                memmove(out + w, text + i, count);
-            w += count;
-            i += count;
+            continue;
         }
+        char bytes[4];
+        size_t count = 0;
+        const char *why;
+        size_t taken = decode_unit(text, n, i, bytes, &count, &why);
+        if (taken == 0) {
+            if (!piece->last && n - i < UNIT_BYTES)
+                break; /* what follows may complete it */
+            return refuse_string(error, piece->offset + i, why);
+        }
+        if (w + count <= room)
+            memcpy(out + w, bytes, count);
+        w += count;
+        i += taken;
     }
+    *at = i;
     *length = w;
-    *end = i + 1;
     return HOP_OK;
 }
 
-/* Room for `more` bytes behind out->bytes. */
-static hop_status strings_reserve(srv_strings *out, size_t *capacity, size_t more, const char *name, hop_error *error)
+hop_status srv_string_decode(const char *text, size_t n, size_t at_byte, char *out, size_t *length, size_t *end,
+                             hop_error *error)
 {
-    if (more <= *capacity - out->bytes)
-        return HOP_OK;
-    size_t grown;
-    char *text = NULL;
-    if (hop_mul_size(*capacity, 2, &grown) && hop_add_size(grown, more, &grown))
-        text = realloc(out->text, grown);
-    if (!text)
-        return srv_refuse(error, HOP_E_NOMEM, -1, -1, -1, "%s: out of memory", name);
-    out->text = text;
-    *capacity = grown;
-    return HOP_OK;
-}
-
-/* The list from behind its opening bracket; what was read stays in *out for the caller to free. */
-static hop_status read_strings(const char *text, size_t n, size_t *i, const char *name, size_t max_each,
-                               size_t max_bytes, srv_strings *out, hop_error *error)
-{
-    size_t capacity = 0;
-    for (;;) {
-        while (*i < n && srv_json_space(text[*i]))
-            ++*i;
-        if (out->count == 0 && *i < n && text[*i] == ']') {
-            ++*i;
-            return HOP_OK;
-        }
-        if (*i >= n || text[*i] != '"')
-            return srv_refuse(error, HOP_E_FORMAT, (int64_t)out->count, -1, (int64_t)*i,
-                              "%s: entry %zu is not a string (byte %zu)", name, out->count, *i);
-        size_t length = 0, end = 0;
-        hop_status status = srv_string_decode(text, n, *i, NULL, &length, &end, error);
-        if (status != HOP_OK)
-            return status;
-        if (length > max_each)
-            return srv_refuse_limit(error, HOP_E_LIMIT, (int64_t)out->count, -1, (double)max_each, (double)length,
-                                    "%s: entry %zu has %zu bytes, the limit is %zu", name, out->count, length,
-                                    max_each);
-        if (length + 1 > max_bytes || out->bytes > max_bytes - length - 1)
-            return srv_refuse_limit(error, HOP_E_LIMIT, (int64_t)out->count, -1, (double)max_bytes, (double)NAN,
-                                    "%s: more than %zu bytes of text", name, max_bytes);
-        status = strings_reserve(out, &capacity, length + 1, name, error);
-        if (status != HOP_OK)
-            return status;
-        status = srv_string_decode(text, n, *i, out->text + out->bytes, &length, &end, error);
-        if (status != HOP_OK)
-            return status;
-        out->text[out->bytes + length] = '\0';
-        out->bytes += length + 1;
-        out->count++;
-        *i = end;
-        while (*i < n && srv_json_space(text[*i]))
-            ++*i;
-        if (*i < n && text[*i] == ']') {
-            ++*i;
-            return HOP_OK;
-        }
-        if (*i >= n || text[*i] != ',')
-            return srv_refuse(error, HOP_E_FORMAT, (int64_t)out->count, -1, (int64_t)*i,
-                              "%s: ',' or ']' expected after entry %zu (byte %zu)", name, out->count - 1, *i);
-        ++*i;
-    }
-}
-
-hop_status srv_strings_read(const char *text, size_t n, size_t at_byte, const char *name, size_t max_each,
-                            size_t max_bytes, size_t *end, srv_strings *out, hop_error *error)
-{
-    srv_strings result = {0};
-    size_t i = at_byte + 1;
-    hop_status status = read_strings(text, n, &i, name, max_each, max_bytes, &result, error);
-    if (status != HOP_OK) {
-        free(result.text);
+    const srv_piece piece = {.text = text, .n = n, .last = true};
+    size_t at = at_byte + 1, decoded = 0;
+    bool done;
+    hop_status status = srv_string_part(&piece, &at, out, out ? SIZE_MAX : 0, &decoded, &done, error);
+    if (status != HOP_OK)
         return status;
-    }
-    *end = i;
-    *out = result;
+    *length = decoded;
+    *end = at;
     return HOP_OK;
+}
+
+hop_status srv_json_malformed(const srv_piece *piece, size_t at, const char *what, hop_error *error)
+{
+    size_t byte = piece->offset + at;
+    return srv_refuse(error, HOP_E_FORMAT, -1, -1, (int64_t)byte, "malformed JSON: %s (byte %zu)%s", what, byte,
+                      at < piece->n ? "" : ", but the body ends");
+}
+
+/* An opening bracket, a closing one, a comma or a colon. */
+static hop_status skip_mark(srv_skip *skip, const srv_piece *piece, size_t at, hop_error *error)
+{
+    char c = piece->text[at];
+    if (c == '[' || c == '{') {
+        if (skip->depth == SRV_JSON_DEPTH - 1) /* the object around counts */
+            return srv_refuse(error, HOP_E_FORMAT, -1, -1, (int64_t)(piece->offset + at),
+                              "malformed JSON: nested deeper than %d (byte %zu)", SRV_JSON_DEPTH, piece->offset + at);
+        skip->open[skip->depth++] = c;
+        return HOP_OK;
+    }
+    if (skip->depth == 0)
+        return srv_json_malformed(piece, at, "a value is missing", error);
+    if (c == ',' || c == ':')
+        return HOP_OK;
+    if (skip->open[skip->depth - 1] != (c == ']' ? '[' : '{'))
+        return srv_json_malformed(piece, at, "brackets that do not match", error);
+    skip->depth--;
+    return HOP_OK;
+}
+
+/* Past what is left of a number or a word. *done: it has ended. */
+static hop_status skip_scalar(const srv_piece *piece, size_t *at, bool *done, hop_error *error)
+{
+    size_t i = *at;
+    while (i < piece->n && !srv_json_space(piece->text[i]) && !strchr(",:[]{}\"", piece->text[i]))
+        i++;
+    *at = i;
+    *done = i < piece->n || piece->last;
+    return i < piece->n && piece->text[i] == '\0' ? srv_json_malformed(piece, i, "a NUL byte", error) : HOP_OK;
+}
+
+hop_status srv_skip_part(srv_skip *skip, const srv_piece *piece, size_t *at, bool *done, hop_error *error)
+{
+    *done = false;
+    for (;;) {
+        bool whole = true;
+        hop_status status = HOP_OK;
+        if (skip->string) {
+            size_t length = 0;
+            status = srv_string_part(piece, at, NULL, 0, &length, &whole, error);
+            skip->string = !whole;
+        } else if (skip->scalar) {
+            status = skip_scalar(piece, at, &whole, error);
+            skip->scalar = !whole;
+        } else {
+            while (*at < piece->n && srv_json_space(piece->text[*at]))
+                ++*at;
+            if (*at == piece->n)
+                return piece->last ? srv_json_malformed(piece, *at, "a value expected", error) : HOP_OK;
+            char c = piece->text[*at];
+            skip->string = c == '"';
+            skip->scalar = !strchr(",:[]{}\"", c) || c == '\0';
+            if (!skip->string && !skip->scalar)
+                status = skip_mark(skip, piece, *at, error);
+            if (!skip->scalar)
+                ++*at;
+            whole = c == ']' || c == '}';
+            if (status == HOP_OK && (skip->string || skip->scalar || !whole))
+                continue;
+        }
+        if (status != HOP_OK || !whole)
+            return status;
+        if (skip->depth == 0) {
+            *done = true;
+            return HOP_OK;
+        }
+    }
 }

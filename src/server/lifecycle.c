@@ -12,6 +12,7 @@
 #include "server/metrics.h"
 #include "server/request.h"
 #include "server/scheduler.h"
+#include "store/mapping.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -263,6 +264,10 @@ int srv_lifecycle_run(const srv_config *config, int argc, char *const *argv, cha
     if (!config->loopback)
         srv_log(SRV_LOG_WARN, "insecure: anyone who reaches %s can read and change every set", config->host);
     raise_file_limit(config->connections);
+    if (store_mapping_guard(&error) != HOP_OK) { /* sets are then read before they answer */
+        srv_log(SRV_LOG_WARN, "%s", error.text);
+        error = HOP_ERROR_NONE;
+    }
     r.app.costs_source = srv_costs_settle(config);
 
     int code = SRV_EXIT_FAILURE;

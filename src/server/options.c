@@ -158,15 +158,23 @@ hop_status srv_option_ranged(const srv_options *options, const char *name, int64
     return HOP_OK;
 }
 
+hop_status srv_option_beta(const srv_options *options, double *beta, hop_error *error)
+{
+    hop_status status = srv_option_number(options, "beta", beta, error);
+    return status == HOP_OK && srv_options_has(options, "beta") ? check_beta(*beta, error) : status;
+}
+
+hop_status srv_option_max_error(const srv_options *options, double *max_error, hop_error *error)
+{
+    hop_status status = srv_option_number(options, "max_error", max_error, error);
+    return status == HOP_OK && srv_options_has(options, "max_error")
+               ? srv_option_check_not_negative("max_error", *max_error, error)
+               : status;
+}
+
 /* beta and max_error: what both kinds of request have. Left alone where not given. */
 hop_status srv_options_defaults(const srv_options *options, double *beta, double *max_error, hop_error *error)
 {
-    hop_status status = srv_option_number(options, "beta", beta, error);
-    if (status == HOP_OK && srv_options_has(options, "beta"))
-        status = check_beta(*beta, error);
-    if (status == HOP_OK)
-        status = srv_option_number(options, "max_error", max_error, error);
-    if (status == HOP_OK && srv_options_has(options, "max_error"))
-        status = srv_option_check_not_negative("max_error", *max_error, error);
-    return status;
+    hop_status status = srv_option_beta(options, beta, error);
+    return status == HOP_OK ? srv_option_max_error(options, max_error, error) : status;
 }

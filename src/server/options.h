@@ -50,6 +50,10 @@ HOP_WARN_UNUSED hop_status srv_option_ranged(const srv_options *options, const c
 /* HOP_E_DOMAIN unless value is finite and at least 0. */
 HOP_WARN_UNUSED hop_status srv_option_check_not_negative(const char *name, double value, hop_error *error);
 
+/* One of them, where it was given. */
+HOP_WARN_UNUSED hop_status srv_option_beta(const srv_options *options, double *beta, hop_error *error);
+HOP_WARN_UNUSED hop_status srv_option_max_error(const srv_options *options, double *max_error, hop_error *error);
+
 /* `beta` (finite, above 0) and `max_error` (finite, at least 0), where they were given; else HOP_E_DOMAIN. */
 HOP_WARN_UNUSED hop_status srv_options_defaults(const srv_options *options, double *beta, double *max_error,
                                                 hop_error *error);

@@ -32,6 +32,7 @@ static const struct {
     [SRV_BODY_TIMEOUT] = {408, "body_timeout", "The body arrived too slowly"},
     [SRV_BODY_LIMIT] = {413, "body_limit", "The body is over the limit"},
     [SRV_MEDIA_TYPE] = {415, "unsupported_media_type", "The body's type is not taken here"},
+    [SRV_CHECKSUM] = {422, "checksum", "The checksum of the body differs"},
     [SRV_QUEUE_FULL] = {429, "queue_full", "Too much work is waiting"},
     [SRV_DRAINING] = {503, "draining", "The daemon is stopping"},
     [SRV_NOT_READY] = {503, "not_ready", "Not ready"},
@@ -43,7 +44,7 @@ static const struct {
     [SRV_LIMIT] = {413, "limit", "Over a limit"},
     [SRV_UNMET] = {422, "unmet_max_error", "max_error cannot be met"},
     [SRV_FORMAT] = {400, "format", "The body is malformed"},
-    [SRV_UNKNOWN] = {422, "unknown", "A word is not known"},
+    [SRV_UNKNOWN] = {422, "unknown", "A word or an id is not known"},
     [SRV_NOT_FOUND] = {404, "no_such_set", "There is no such set"},
     [SRV_PRECONDITION] = {412, "precondition_failed", "The precondition does not hold"},
     [SRV_BUSY] = {409, "busy", "Another change of the same set runs"},
@@ -51,6 +52,7 @@ static const struct {
     [SRV_CANCELLED] = {503, "cancelled", "The work was cancelled"},
     [SRV_UNLOADED] = {503, "set_not_loaded", "The set is not loaded"},
     [SRV_NOMEM] = {507, "out_of_memory", "Out of memory"},
+    [SRV_SPACE] = {507, "disk_full", "No room on the disk"},
     [SRV_IO] = {500, "io", "Input or output failed"},
     [SRV_INTERNAL] = {500, "internal", "Internal error"},
 };
@@ -80,6 +82,9 @@ _Static_assert((int)SRV_INTERNAL - (int)SRV_SHAPE == (int)HOP_E_INTERNAL - (int)
 void srv_reply_fini(srv_reply *reply)
 {
     srv_text_fini(&reply->body);
+    if (reply->stream.read)
+        reply->stream.free(reply->stream.context);
+    reply->stream = (srv_stream){0};
 }
 
 void srv_reply_header_add(srv_request *request, const char *name, const char *format, ...)
@@ -106,7 +111,37 @@ void srv_reply_header_add(srv_request *request, const char *name, const char *fo
     }
 }
 
-/* The body and its problem document, whatever made them. Numbers are NaN and places -1 where they do not apply. */
+/* Numbers are NaN and places -1 where they do not apply. */
+void srv_problem_write(const srv_request *request, srv_outcome outcome, const hop_error *error, srv_text *out)
+{
+    srv_text_printf(out, "{\"type\":\"urn:hopfieldd:problem:%s\",\"title\":", table[outcome].code);
+    srv_text_json_string(out, table[outcome].title);
+    srv_text_printf(out, ",\"status\":%u,\"detail\":", table[outcome].http);
+    srv_text_json_string(out, error->text);
+    srv_text_puts(out, ",\"instance\":");
+    size_t path_bytes = request->path ? strnlen(request->path, 256) : 0;
+    srv_text_json_string_n(out, request->path, path_bytes);
+    srv_text_printf(out, ",\"code\":\"%s\",\"request_id\":\"%s\"", table[outcome].code, request->id);
+    if (error->row >= 0)
+        srv_text_printf(out, ",\"row\":%lld", (long long)error->row);
+    if (error->column >= 0)
+        srv_text_printf(out, ",\"column\":%lld", (long long)error->column);
+    if (error->byte >= 0)
+        srv_text_printf(out, ",\"byte\":%lld", (long long)error->byte);
+    if (isfinite(error->limit)) {
+        srv_text_puts(out, ",\"limit\":");
+        srv_text_json_number(out, error->limit);
+    }
+    if (isfinite(error->actual)) {
+        srv_text_puts(out, ",\"actual\":");
+        srv_text_json_number(out, error->actual);
+    }
+    srv_text_puts(out, ",\"error\":");
+    srv_text_json_string(out, error->text);
+    srv_text_putc(out, '}');
+}
+
+/* The answer and its problem document, whatever made them. */
 static void write_problem(srv_request *request, srv_outcome outcome, const hop_error *error)
 {
     srv_reply *reply = &request->reply;
@@ -114,31 +149,8 @@ static void write_problem(srv_request *request, srv_outcome outcome, const hop_e
         return;
     srv_text text;
     srv_text_init(&text, PROBLEM_BYTES);
-    srv_text_printf(&text, "{\"type\":\"urn:hopfieldd:problem:%s\",\"title\":", table[outcome].code);
-    srv_text_json_string(&text, table[outcome].title);
-    srv_text_printf(&text, ",\"status\":%u,\"detail\":", table[outcome].http);
-    srv_text_json_string(&text, error->text);
-    srv_text_puts(&text, ",\"instance\":");
-    size_t path_bytes = request->path ? strnlen(request->path, 256) : 0;
-    srv_text_json_string_n(&text, request->path, path_bytes);
-    srv_text_printf(&text, ",\"code\":\"%s\",\"request_id\":\"%s\"", table[outcome].code, request->id);
-    if (error->row >= 0)
-        srv_text_printf(&text, ",\"row\":%lld", (long long)error->row);
-    if (error->column >= 0)
-        srv_text_printf(&text, ",\"column\":%lld", (long long)error->column);
-    if (error->byte >= 0)
-        srv_text_printf(&text, ",\"byte\":%lld", (long long)error->byte);
-    if (isfinite(error->limit)) {
-        srv_text_puts(&text, ",\"limit\":");
-        srv_text_json_number(&text, error->limit);
-    }
-    if (isfinite(error->actual)) {
-        srv_text_puts(&text, ",\"actual\":");
-        srv_text_json_number(&text, error->actual);
-    }
-    srv_text_puts(&text, ",\"error\":");
-    srv_text_json_string(&text, error->text);
-    srv_text_puts(&text, "}\n");
+    srv_problem_write(request, outcome, error, &text);
+    srv_text_putc(&text, '\n');
 
     reply->outcome = outcome;
     reply->content_type = "application/problem+json";
@@ -227,6 +239,18 @@ void srv_reply_fixed(srv_request *request, srv_outcome outcome, const char *cont
     reply->content_type = content_type;
     reply->fixed = bytes;
     reply->fixed_bytes = n;
+}
+
+void srv_reply_stream(srv_request *request, srv_outcome outcome, const char *content_type, const srv_stream *stream)
+{
+    srv_reply *reply = &request->reply;
+    if (reply->outcome != SRV_NO_OUTCOME) {
+        stream->free(stream->context);
+        return;
+    }
+    reply->outcome = outcome;
+    reply->content_type = content_type;
+    reply->stream = *stream;
 }
 
 void srv_reply_empty(srv_request *request, srv_outcome outcome)

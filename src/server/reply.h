@@ -31,6 +31,7 @@ typedef enum srv_outcome {
     SRV_BODY_TIMEOUT,   /* body_timeout */
     SRV_BODY_LIMIT,     /* body_limit */
     SRV_MEDIA_TYPE,     /* unsupported_media_type */
+    SRV_CHECKSUM,       /* checksum: the body is not the one that was summed */
     SRV_QUEUE_FULL,     /* queue_full */
     SRV_DRAINING,       /* draining */
     SRV_NOT_READY,      /* not_ready */
@@ -51,6 +52,7 @@ typedef enum srv_outcome {
     SRV_CANCELLED,    /* cancelled */
     SRV_UNLOADED,     /* set_not_loaded */
     SRV_NOMEM,        /* out_of_memory */
+    SRV_SPACE,        /* disk_full */
     SRV_IO,           /* io */
     SRV_INTERNAL,     /* internal */
     SRV_OUTCOMES
@@ -60,12 +62,23 @@ unsigned srv_outcome_http(srv_outcome outcome);    /* 200, 404, ... */
 const char *srv_outcome_code(srv_outcome outcome); /* stable word; "ok" for the successes */
 srv_outcome srv_outcome_of(hop_status status);     /* SRV_OK for HOP_OK */
 
-enum { SRV_REPLY_HEADERS = 8, SRV_REPLY_HEADER_BYTES = 160, SRV_RETRY_SECONDS = 1 };
+enum { SRV_REPLY_HEADERS = 8, SRV_REPLY_HEADER_BYTES = 192, SRV_RETRY_SECONDS = 1 };
 
 typedef struct srv_reply_header {
     const char *name; /* a literal */
     char value[SRV_REPLY_HEADER_BYTES];
 } srv_reply_header;
+
+/*
+ * A body that is read while it is sent, piece by piece, on any one thread at a time. read: bytes from `at` on to out, at
+ * least one and at most n; 0: it cannot go on, and the connection is cut off. free: once, whatever became of it.
+ */
+typedef struct srv_stream {
+    uint64_t bytes; /* of the whole */
+    size_t (*read)(void *context, uint64_t at, char *out, size_t n);
+    void (*free)(void *context);
+    void *context;
+} srv_stream;
 
 /* What http.c sends. Part of srv_request; handlers use the functions below. */
 typedef struct srv_reply {
@@ -74,6 +87,7 @@ typedef struct srv_reply {
     srv_text body;            /* owned */
     const void *fixed;        /* instead of body: bytes that outlive the process's requests */
     size_t fixed_bytes;
+    srv_stream stream; /* instead of both, where it has `read`; owned */
     unsigned n_headers;
     srv_reply_header headers[SRV_REPLY_HEADERS];
     char detail[HOP_ERROR_TEXT_BYTES]; /* of a failure; logged where the fault is the daemon's */
@@ -91,6 +105,9 @@ void srv_reply_json(srv_request *request, srv_outcome outcome, srv_text *body); 
 /* Answer with bytes that live as long as the process (not copied, not freed). */
 void srv_reply_fixed(srv_request *request, srv_outcome outcome, const char *content_type, const void *bytes, size_t n);
 
+/* Answer with a stream, which is the reply's from now on. */
+void srv_reply_stream(srv_request *request, srv_outcome outcome, const char *content_type, const srv_stream *stream);
+
 /* Answer without a body: SRV_NO_CONTENT, SRV_NOT_MODIFIED. */
 void srv_reply_empty(srv_request *request, srv_outcome outcome);
 
@@ -105,6 +122,9 @@ void srv_reply_error(srv_request *request, const hop_error *error);
 
 /* The same with another outcome than the status's own, where a route needs one. */
 void srv_reply_error_as(srv_request *request, srv_outcome outcome, const hop_error *error);
+
+/* The problem document alone, as part of another answer of this request: no white space around it. */
+void srv_problem_write(const srv_request *request, srv_outcome outcome, const hop_error *error, srv_text *out);
 
 /* Answer with a problem document that has a sentence only. */
 __attribute__((format(printf, 3, 4))) void srv_reply_problem(srv_request *request, srv_outcome outcome,

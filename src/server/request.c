@@ -4,6 +4,7 @@
 #include "server/request.h"
 
 #include "server/config.h"
+#include "server/upload.h"
 #include "store/budget.h"
 
 #include <pthread.h>
@@ -51,6 +52,7 @@ srv_media srv_media_parse(const char *content_type)
         {"application/json", SRV_MEDIA_JSON},
         {"application/x-npy", SRV_MEDIA_NPY},
         {"application/octet-stream", SRV_MEDIA_OCTET},
+        {"application/vnd.safetensors", SRV_MEDIA_SAFETENSORS},
         {"application/x-www-form-urlencoded", SRV_MEDIA_FORM},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -201,8 +203,7 @@ void srv_request_free(srv_request *request)
 {
     if (!request)
         return;
-    if (request->state_free && request->state)
-        request->state_free(request->state);
+    srv_request_drop_state(request);
     srv_request_body_free(request);
     srv_reply_fini(&request->reply);
     free(request->path);
@@ -266,10 +267,33 @@ int srv_request_accepts(const srv_request *request, const char *const *offered, 
     return best;
 }
 
+bool srv_request_prefers_async(const srv_request *request)
+{
+    static const char wanted[] = "respond-async";
+    const char *prefer = srv_request_header(request, "Prefer");
+    while (prefer && *prefer) {
+        prefer += strspn(prefer, ", \t");
+        size_t name = strcspn(prefer, ",;= \t");
+        if (name == sizeof wanted - 1 && strncasecmp(prefer, wanted, name) == 0)
+            return true;
+        prefer += strcspn(prefer, ",");
+    }
+    return false;
+}
+
 void srv_request_set_state(srv_request *request, void *state, void (*state_free)(void *state))
 {
     request->state = state;
     request->state_free = state_free;
+}
+
+void srv_request_drop_state(srv_request *request)
+{
+    if (request->state_free && request->state)
+        request->state_free(request->state);
+    srv_request_set_state(request, NULL, NULL);
+    srv_upload_free(request->upload);
+    request->upload = NULL;
 }
 
 srv_outcome srv_request_expired(const srv_request *request)

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 typedef struct srv_route srv_route;
+struct srv_upload;
 
 typedef enum srv_method {
     SRV_GET,
@@ -40,7 +41,8 @@ typedef enum srv_media {
     SRV_MEDIA_NPY = 1 << 1,   /* application/x-npy */
     SRV_MEDIA_OCTET = 1 << 2, /* application/octet-stream: raw f32, or npy by its magic */
     SRV_MEDIA_FORM = 1 << 3,  /* what `curl -d` sends without a type: never taken, but hinted at */
-    SRV_MEDIA_OTHER = 1 << 4
+    SRV_MEDIA_OTHER = 1 << 4,
+    SRV_MEDIA_SAFETENSORS = 1 << 5 /* application/vnd.safetensors */
 } srv_media;
 
 srv_media srv_media_parse(const char *content_type); /* NULL: SRV_MEDIA_NONE */
@@ -81,6 +83,8 @@ struct srv_request {
     size_t body_bytes, body_capacity, body_maximum;
     size_t body_charged; /* bytes reserved from the memory budget for it */
 
+    struct srv_upload *upload; /* upload.h; NULL: none, or it was taken */
+
     void *state; /* the handler's own: decoded arguments */
     void (*state_free)(void *state);
 
@@ -107,8 +111,14 @@ const char *srv_request_header(const srv_request *request, const char *name);
  */
 int srv_request_accepts(const srv_request *request, const char *const *offered, size_t n);
 
+/* True where the client would rather have a 202 and look later (Prefer: respond-async, RFC 7240). */
+bool srv_request_prefers_async(const srv_request *request);
+
 /* Hand the handler's decoded arguments to the request: freed with it, whatever happens to the client. */
 void srv_request_set_state(srv_request *request, void *state, void (*state_free)(void *state));
+
+/* Free it now, and the upload, where an answer is not to be seen before what they held is free. */
+void srv_request_drop_state(srv_request *request);
 
 /*
  * SRV_DEADLINE once it passed, SRV_CLIENT_GONE once nobody waits any more, else SRV_NO_OUTCOME; long jobs ask between

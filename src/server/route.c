@@ -5,7 +5,6 @@
 
 #include "server/config.h"
 #include "server/metrics.h"
-#include "store/budget.h"
 #include "store/registry.h"
 
 #include <stdio.h>
@@ -14,7 +13,10 @@
 /* JSON text is read at some 100 MB/s: such a body keeps its I/O thread for less than a millisecond. */
 enum { DECODE_HERE_BYTES = 65536 };
 
-enum { QUERY_MEDIA = SRV_MEDIA_JSON | SRV_MEDIA_NPY | SRV_MEDIA_OCTET };
+enum {
+    QUERY_MEDIA = SRV_MEDIA_JSON | SRV_MEDIA_NPY | SRV_MEDIA_OCTET,
+    UPLOAD_MEDIA = QUERY_MEDIA | SRV_MEDIA_SAFETENSORS
+};
 
 static const char *const no_parameters[] = {NULL};
 static const char *const retrieve_parameters[] = {"beta",   "mode",  "max_error", "steps", "tolerance",
@@ -22,7 +24,9 @@ static const char *const retrieve_parameters[] = {"beta",   "mode",  "max_error"
                                                   "seed",   "width", "features",  "alpha", NULL};
 static const char *const energy_parameters[] = {"beta", "mode", "max_error", "on_unmet", NULL};
 static const char *const theory_parameters[] = {"beta", "max_error", "L", "B", "p", NULL};
-static const char *const upload_parameters[] = {"d", "beta", "max_error", "max_degree", "similarity", NULL};
+static const char *const upload_parameters[] = {"d", "beta", "max_error", "max_degree", "similarity", "sha256", NULL};
+static const char *const append_parameters[] = {"d", "sha256", NULL};
+static const char *const remove_parameters[] = {"ids", NULL};
 
 static const srv_route routes[] = {
     {SRV_GET, "/livez", SRV_OPEN, SRV_BODY_NONE, 0, no_parameters, true, srv_health_live},
@@ -41,9 +45,16 @@ static const srv_route routes[] = {
      srv_api_plan},
     {SRV_GET, "/v1/sets/{name}/theory", SRV_QUERY, SRV_BODY_NONE, 0, theory_parameters, false, srv_api_theory},
     {SRV_GET, "/v1/admin/operations/{id}", SRV_ADMIN, SRV_BODY_NONE, 0, no_parameters, true, srv_api_operation},
-    {SRV_PUT, "/v1/admin/sets/{name}", SRV_ADMIN, SRV_BODY_UPLOAD, QUERY_MEDIA, upload_parameters, false,
+    {SRV_PUT, "/v1/admin/sets/{name}", SRV_ADMIN, SRV_BODY_UPLOAD, UPLOAD_MEDIA, upload_parameters, false,
      srv_api_set_put},
+    {SRV_PATCH, "/v1/admin/sets/{name}", SRV_ADMIN, SRV_BODY_QUERY, SRV_MEDIA_JSON, no_parameters, false,
+     srv_api_set_patch},
     {SRV_DELETE, "/v1/admin/sets/{name}", SRV_ADMIN, SRV_BODY_NONE, 0, no_parameters, false, srv_api_set_delete},
+    {SRV_POST, "/v1/admin/sets/{name}/memories", SRV_ADMIN, SRV_BODY_APPEND, UPLOAD_MEDIA, append_parameters, false,
+     srv_api_rows_append},
+    {SRV_DELETE, "/v1/admin/sets/{name}/memories", SRV_ADMIN, SRV_BODY_MAYBE, SRV_MEDIA_JSON, remove_parameters, false,
+     srv_api_rows_remove},
+    {SRV_GET, "/v1/admin/sets/{name}/data", SRV_ADMIN, SRV_BODY_NONE, 0, no_parameters, false, srv_api_set_export},
 };
 
 enum { ROUTES = sizeof routes / sizeof *routes };
@@ -157,44 +168,38 @@ static bool media_taken(srv_request *request)
     }
     if (request->route->media & request->media)
         return true;
-    srv_reply_header_add(request, "Accept", "application/json, application/x-npy, application/octet-stream");
+    unsigned media = request->route->media;
+    const char *taken =
+        media == SRV_MEDIA_JSON ? "application/json"
+        : media & SRV_MEDIA_SAFETENSORS
+            ? "application/json, application/x-npy, application/octet-stream, application/vnd.safetensors"
+            : "application/json, application/x-npy, application/octet-stream";
+    srv_reply_header_add(request, "Accept", "%s", taken);
     if (request->media == SRV_MEDIA_NONE)
-        srv_reply_problem(request, SRV_MEDIA_TYPE,
-                          "the request has no Content-Type: send application/json, "
-                          "application/x-npy or application/octet-stream");
+        srv_reply_problem(request, SRV_MEDIA_TYPE, "the request has no Content-Type; taken is %s", taken);
     else if (request->media == SRV_MEDIA_FORM)
         srv_reply_problem(request, SRV_MEDIA_TYPE,
                           "application/x-www-form-urlencoded is what `curl -d` sends by itself: use --json, or "
                           "-H 'Content-Type: application/json'");
     else
-        srv_reply_problem(request, SRV_MEDIA_TYPE,
-                          "Content-Type '%.60s' is not taken here: send application/json, application/x-npy or "
-                          "application/octet-stream",
-                          type);
+        srv_reply_problem(request, SRV_MEDIA_TYPE, "Content-Type '%.60s' is not taken here, but %s", type, taken);
     return false;
 }
 
-/* What the body may grow to, and what it is called when it is over. */
-static size_t body_maximum(const srv_request *request)
+static bool is_upload(const srv_request *request)
 {
-    const srv_app *app = request->app;
-    if (request->route->body == SRV_BODY_QUERY)
-        return (size_t)app->config->query_body_limit_bytes;
-    size_t limit = (size_t)app->config->memory_budget_bytes;
-    return app->budget ? store_budget_limit(app->budget) - store_budget_reserved(app->budget) : limit;
+    return request->route->body == SRV_BODY_UPLOAD || request->route->body == SRV_BODY_APPEND;
 }
 
 static bool length_fits(srv_request *request, size_t content_length)
 {
-    size_t maximum = body_maximum(request);
-    hop_error error = HOP_ERROR_NONE;
-    if (srv_request_body_begin(request, content_length, maximum, &error) == HOP_OK)
+    if (is_upload(request)) /* is not kept as it comes: upload.c knows what it needs */
         return true;
-    if (request->route->body == SRV_BODY_UPLOAD)
-        srv_reply_problem_limit(request, SRV_BUDGET, error.limit, error.actual,
-                                "the body has %zu bytes, the memory budget has room for %zu", content_length, maximum);
-    else
-        srv_reply_error_as(request, SRV_BODY_LIMIT, &error);
+    hop_error error = HOP_ERROR_NONE;
+    size_t limit = (size_t)request->app->config->query_body_limit_bytes;
+    if (srv_request_body_begin(request, content_length, limit, &error) == HOP_OK)
+        return true;
+    srv_reply_error_as(request, SRV_BODY_LIMIT, &error);
     return false;
 }
 
@@ -235,6 +240,8 @@ bool srv_route_admit(srv_request *request, size_t content_length, bool chunked)
         }
         return true;
     }
+    if (request->route->body == SRV_BODY_MAYBE && content_length == 0 && !chunked)
+        return true;
     return media_taken(request) && length_fits(request, content_length);
 }
 
@@ -257,6 +264,8 @@ static void job_done(srv_job *job, srv_job_end how)
     srv_request *request = request_of(job);
     srv_metrics *metrics = request->app->metrics;
     request->workspace = NULL;
+    if (how != SRV_JOB_RAN)
+        srv_request_drop_state(request);
     switch (how) {
     case SRV_JOB_RAN:
         if (request->reply.outcome == SRV_NO_OUTCOME)
@@ -316,16 +325,15 @@ static void submit(srv_request *request, srv_job_class class, double seconds, sr
         .context = request,
     };
     request->transport->suspend(request);
-    switch (srv_scheduler_submit(request->app->scheduler, &request->job)) {
-    case SRV_ADMITTED:
+    srv_admission admission = srv_scheduler_submit(request->app->scheduler, &request->job);
+    if (admission == SRV_ADMITTED)
         return; /* it may be answered and freed by now */
-    case SRV_REFUSED_FULL:
+    srv_request_drop_state(request);
+    if (admission == SRV_REFUSED_FULL) {
         reply_queue_full(request, seconds);
-        break;
-    case SRV_REFUSED_DRAINING:
+    } else {
         srv_metrics_rejected(request->app->metrics, SRV_REJECTED_DRAINING);
         srv_reply_problem(request, SRV_DRAINING, "the daemon is stopping; ask another one or later");
-        break;
     }
     request->transport->resume(request);
 }
@@ -355,7 +363,7 @@ void srv_request_dispatch(srv_request *request)
     request->complete_ns = srv_clock_ns();
     uint64_t deadline_ms = request->app->config->request_deadline_ms;
     request->deadline_ns = request->complete_ns + deadline_ms * 1000000u;
-    bool here = request->route->body != SRV_BODY_UPLOAD && request->body_bytes <= DECODE_HERE_BYTES;
+    bool here = !request->upload && request->body_bytes <= DECODE_HERE_BYTES;
     if (here)
         request->route->handler(request);
     else

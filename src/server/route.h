@@ -1,9 +1,9 @@
 /*
  * route.h - the table of routes, the early refusals that need no body, and how a handler hands work to a worker.
  *
- * A handler is called once, when the body is complete (srv_request.body). It decodes, then either answers through
- * reply.h or calls srv_request_defer() as its last act. Small bodies are decoded on the I/O thread; large ones
- * (and uploads) on a worker, which the handler does not notice.
+ * A handler is called once, when the body is complete (srv_request.body; uploads: srv_upload_take()). It decodes, then
+ * either answers through reply.h or calls srv_request_defer() as its last act. Small bodies are decoded on the I/O
+ * thread; large ones (and what uploads leave to their end) on a worker, which the handler does not notice.
  */
 #ifndef SRV_ROUTE_H
 #define SRV_ROUTE_H
@@ -13,9 +13,11 @@
 typedef enum srv_access { SRV_OPEN, SRV_QUERY, SRV_ADMIN } srv_access;
 
 typedef enum srv_body_kind {
-    SRV_BODY_NONE,  /* a body is refused */
-    SRV_BODY_QUERY, /* up to query_body_limit: SRV_BODY_LIMIT over it */
-    SRV_BODY_UPLOAD /* up to what the memory budget has left: SRV_BUDGET over it */
+    SRV_BODY_NONE,   /* a body is refused */
+    SRV_BODY_QUERY,  /* up to query_body_limit: SRV_BODY_LIMIT over it */
+    SRV_BODY_MAYBE,  /* the same, or none */
+    SRV_BODY_UPLOAD, /* a new version of a set: upload.h, as much as the memory budget has room for */
+    SRV_BODY_APPEND  /* rows for the set that is there; likewise */
 } srv_body_kind;
 
 typedef void (*srv_handler)(srv_request *request);
@@ -44,7 +46,8 @@ srv_outcome srv_route_find(srv_request *request, char *allow, size_t allow_bytes
 
 /*
  * Everything that can be refused before the body: target, path, method, set name, parameters, type, length,
- * draining. True: go on; false: the reply is made. content_length: SIZE_MAX where it is unknown (chunked).
+ * draining. True: go on, uploads with srv_upload_open(); false: the reply is made. content_length: SIZE_MAX where it is
+ * unknown (chunked).
  */
 bool srv_route_admit(srv_request *request, size_t content_length, bool chunked);
 
@@ -78,8 +81,12 @@ void srv_api_retrieve(srv_request *request);     /* api_retrieve.c: POST /v1/set
 void srv_api_energy(srv_request *request);       /* api_retrieve.c: POST /v1/sets/{name}/energy */
 void srv_api_plan(srv_request *request);         /* api_retrieve.c: POST /v1/sets/{name}/plan */
 void srv_api_theory(srv_request *request);       /* api_theory.c: GET /v1/sets/{name}/theory */
-void srv_api_operation(srv_request *request);    /* api_theory.c: GET /v1/admin/operations/{id} */
+void srv_api_operation(srv_request *request);    /* api_operations.c: GET /v1/admin/operations/{id} */
 void srv_api_set_put(srv_request *request);      /* api_admin.c: PUT /v1/admin/sets/{name} */
 void srv_api_set_delete(srv_request *request);   /* api_admin.c: DELETE /v1/admin/sets/{name} */
+void srv_api_set_patch(srv_request *request);    /* api_changes.c: PATCH /v1/admin/sets/{name} */
+void srv_api_rows_append(srv_request *request);  /* api_changes.c: POST /v1/admin/sets/{name}/memories */
+void srv_api_rows_remove(srv_request *request);  /* api_changes.c: DELETE /v1/admin/sets/{name}/memories */
+void srv_api_set_export(srv_request *request);   /* api_export.c: GET /v1/admin/sets/{name}/data */
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { FIRST_CAPACITY = 256 };
 
@@ -174,4 +175,14 @@ void srv_text_json_number(srv_text *text, double value)
             break;
     }
     srv_text_puts(text, digits);
+}
+
+void srv_text_json_time(srv_text *text, int64_t ms)
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm utc;
+    char written[32];
+    gmtime_r(&seconds, &utc);
+    strftime(written, sizeof written, "%Y-%m-%dT%H:%M:%S", &utc);
+    srv_text_printf(text, "\"%s.%03dZ\"", written, (int)(ms % 1000));
 }

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct srv_text {
     char *data; /* used bytes, then a NUL when data is not NULL */
@@ -42,6 +43,9 @@ __attribute__((format(printf, 2, 0))) void srv_text_vprintf(srv_text *text, cons
  */
 void srv_text_json_string_n(srv_text *text, const char *bytes, size_t n);
 void srv_text_json_string(srv_text *text, const char *string); /* NULL: null */
+
+/* A moment in UTC, "2026-11-22T17:01:03.533Z" with its quotes, from milliseconds since 1970. */
+void srv_text_json_time(srv_text *text, int64_t ms);
 
 /* A JSON number that reads back to the same f64; NaN and infinities are null. */
 void srv_text_json_number(srv_text *text, double value);

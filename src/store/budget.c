@@ -11,9 +11,29 @@ void store_budget_init(store_budget *budget, size_t limit_bytes)
 {
     budget->limit_bytes = limit_bytes;
     atomic_init(&budget->reserved_bytes, 0);
+    budget->whole = NULL;
+    budget->paid_bytes = 0;
 }
 
-hop_status store_budget_charge(store_budget *budget, size_t bytes, const char *what, hop_error *error)
+void store_budget_init_part(store_budget *part, store_budget *whole, size_t paid_bytes)
+{
+    store_budget_init(part, whole->limit_bytes);
+    part->whole = whole;
+    part->paid_bytes = paid_bytes;
+}
+
+static size_t unpaid(const store_budget *part, size_t reserved)
+{
+    return reserved > part->paid_bytes ? reserved - part->paid_bytes : 0;
+}
+
+size_t store_budget_end_part(store_budget *part)
+{
+    size_t reserved = store_budget_reserved(part);
+    return reserved < part->paid_bytes ? part->paid_bytes - reserved : 0;
+}
+
+static hop_status charge(store_budget *budget, size_t bytes, const char *what, hop_error *error)
 {
     size_t reserved = atomic_load_explicit(&budget->reserved_bytes, memory_order_relaxed);
     do {
@@ -33,8 +53,38 @@ hop_status store_budget_charge(store_budget *budget, size_t bytes, const char *w
     return HOP_OK;
 }
 
+hop_status store_budget_charge(store_budget *budget, size_t bytes, const char *what, hop_error *error)
+{
+    if (!budget->whole)
+        return charge(budget, bytes, what, error);
+    size_t reserved = store_budget_reserved(budget), more = reserved < SIZE_MAX - bytes ? reserved + bytes : SIZE_MAX;
+    hop_status status = charge(budget->whole, unpaid(budget, more) - unpaid(budget, reserved), what, error);
+    if (status == HOP_OK)
+        atomic_store_explicit(&budget->reserved_bytes, more, memory_order_relaxed);
+    return status;
+}
+
+hop_status store_budget_recharge(store_budget *budget, size_t *charged, size_t bytes, const char *what,
+                                 hop_error *error)
+{
+    if (bytes > *charged) {
+        hop_status status = store_budget_charge(budget, bytes - *charged, what, error);
+        if (status != HOP_OK)
+            return status;
+    } else {
+        store_budget_release(budget, *charged - bytes);
+    }
+    *charged = bytes;
+    return HOP_OK;
+}
+
 void store_budget_release(store_budget *budget, size_t bytes)
 {
+    if (budget->whole) {
+        size_t reserved = store_budget_reserved(budget);
+        assert(reserved >= bytes);
+        store_budget_release(budget->whole, unpaid(budget, reserved) - unpaid(budget, reserved - bytes));
+    }
     size_t before = atomic_fetch_sub_explicit(&budget->reserved_bytes, bytes, memory_order_relaxed);
     assert(before >= bytes);
     (void)before;

@@ -1,19 +1,18 @@
 /*
  * builder.c - growing row buffers under the budget, and the one place where a set is put together.
- *
- * The content hash is this project's own 64-bit mixing of words. It tells versions apart for ETags; it is no defence
- * against somebody who looks for two sets with the same hash.
  */
 #include "store/builder.h"
 
 #include "core/checked.h"
 #include "core/status.h"
+#include "store/content_hash.h"
+#include "store/mapping.h"
 #include "store/regime.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 struct store_builder {
@@ -22,8 +21,10 @@ struct store_builder {
     size_t d, p;          /* p = 0: no values */
     hop_similarity similarity;
     hop_packing packing;
+    const hop_frames *frames;
     size_t M, capacity; /* rows there are, rows there is room for */
     float *memories, *values;
+    store_mapping *mapping; /* where they lie, and are not to be written; NULL: in memory of their own */
     char *label_text;
     size_t *label_offset;
     size_t labels, label_bytes; /* how many, and the bytes of both arrays */
@@ -32,21 +33,24 @@ struct store_builder {
     size_t id_bytes;
 };
 
+/* Of mapped rows nothing is, which they would outlive; revisions of the set are packed as they were to be. */
+static hop_packing packed(const store_builder *builder)
+{
+    return builder->mapping ? HOP_PACK_NONE : builder->packing;
+}
+
 /* Bytes of a set of M rows without its labels: rows, packed model, bookkeeping. */
 static bool set_bytes(const store_builder *builder, size_t M, size_t *out)
 {
-    size_t p = builder->p ? builder->p : builder->d;
-    size_t memories, values, total;
+    size_t memories, values, body = 0, total;
     if (!hop_array_bytes(M, builder->d, sizeof(float), &memories) ||
         !hop_array_bytes(M, builder->p, sizeof(float), &values) || !hop_add_size(memories, values, &total))
         return false;
-    if (M > 0) {
-        size_t model =
-            hop_model_bytes_estimate(M, builder->d, p, builder->p > 0, builder->similarity, builder->packing);
-        if (model == 0 || !hop_add_size(total, model, &total))
-            return false;
-    }
-    return hop_add_size(total, sizeof(store_set), out);
+    if (builder->mapping)
+        total = 0;
+    return (M == 0 || store_body_bytes(M, builder->d, builder->p, builder->similarity, packed(builder), &body)) &&
+           hop_add_size(total, body, &total) &&
+           hop_add_size(total, sizeof(store_set) + sizeof(store_block) + sizeof(store_labels), out);
 }
 
 /* Make the charge what a set of M rows needs; labels and ids are charged already and stay. */
@@ -58,15 +62,24 @@ static hop_status recharge(store_builder *builder, size_t M, hop_error *error)
         return hop_fail(error, HOP_E_SHAPE,
                         "a set of %zu memories of dimension %zu is larger than this machine can address", M,
                         builder->d);
-    if (bytes > builder->charged_bytes) {
-        hop_status status = store_budget_charge(builder->budget, bytes - builder->charged_bytes, "this set", error);
-        if (status != HOP_OK)
-            return status;
-    } else {
-        store_budget_release(builder->budget, builder->charged_bytes - bytes);
-    }
-    builder->charged_bytes = bytes;
-    return HOP_OK;
+    return store_budget_recharge(builder->budget, &builder->charged_bytes, bytes, "this set", error);
+}
+
+/*
+ * Large blocks are filled from end to end: with huge pages that takes a 500th of the page faults, and no more memory, as
+ * only what lies in the block whole is made of them. Advice: a kernel without them refuses, and all is as before.
+ */
+static void advise_huge_pages(void *block, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const size_t page = 64 << 10, huge = 2 << 20; /* the largest page that an advice may have to start at */
+    size_t before = hop_round_up((uintptr_t)block, page) - (uintptr_t)block;
+    if (bytes >= 2 * huge)
+        madvise((char *)block + before, bytes - before, MADV_HUGEPAGE);
+#else
+    (void)block;
+    (void)bytes;
+#endif
 }
 
 /* Room for exactly `rows` rows of `columns` floats; what is in the array stays. */
@@ -79,6 +92,7 @@ static bool resize(float **array, size_t rows, size_t columns)
     if (!moved)
         return false;
     *array = moved;
+    advise_huge_pages(moved, bytes);
     return true;
 }
 
@@ -128,8 +142,11 @@ void store_builder_free(store_builder *builder)
 {
     if (!builder)
         return;
-    free(builder->memories);
-    free(builder->values);
+    if (!builder->mapping) {
+        free(builder->memories);
+        free(builder->values);
+    }
+    store_mapping_free(builder->mapping);
     free(builder->label_text);
     free(builder->label_offset);
     free(builder->ids);
@@ -141,6 +158,11 @@ void store_builder_set_packing(store_builder *builder, hop_packing packing)
 {
     assert(builder->M == 0 && builder->capacity == 0);
     builder->packing = packing;
+}
+
+void store_builder_set_frames(store_builder *builder, const hop_frames *frames)
+{
+    builder->frames = frames;
 }
 
 hop_status store_builder_add(store_builder *builder, size_t n, const float *memories, const float *values,
@@ -184,6 +206,36 @@ hop_status store_builder_adopt(store_builder *builder, size_t M, float **memorie
     return HOP_OK;
 }
 
+/* The array, no larger than what is in it where that can be had. */
+static void *take_grown(store_grown *grown)
+{
+    void *data = grown->data;
+    void *fitted = grown->bytes > 0 && grown->bytes < grown->capacity_bytes ? realloc(data, grown->bytes) : NULL;
+    *grown = (store_grown){0};
+    return fitted ? fitted : data;
+}
+
+hop_status store_builder_adopt_growth(store_builder *builder, store_growth *growth, hop_error *error)
+{
+    assert(builder->M == 0 && builder->capacity == 0 && !builder->label_text);
+    assert(growth->d == builder->d && growth->p == builder->p && growth->budget == builder->budget);
+    size_t M = growth->M;
+    if ((growth->p > 0 && growth->value_rows != M) || (growth->labels > 0 && growth->labels != M))
+        return hop_fail(error, HOP_E_SHAPE, "%zu values and %zu labels for %zu memories", growth->value_rows,
+                        growth->labels, M);
+    builder->M = builder->capacity = M;
+    builder->labels = growth->labels;
+    builder->label_bytes = growth->label_text.bytes + growth->label_offset.bytes;
+    builder->charged_bytes += growth->charged_bytes;
+    builder->memories = take_grown(&growth->memories);
+    builder->values = take_grown(&growth->values);
+    builder->label_text = take_grown(&growth->label_text);
+    builder->label_offset = take_grown(&growth->label_offset);
+    growth->charged_bytes = 0;
+    store_growth_fini(growth);
+    return recharge(builder, M, error);
+}
+
 hop_status store_builder_claim(store_builder *builder, size_t M, float **memories, float **values, hop_error *error)
 {
     assert(builder->M == 0 && builder->capacity == 0);
@@ -196,6 +248,29 @@ hop_status store_builder_claim(store_builder *builder, size_t M, float **memorie
     return HOP_OK;
 }
 
+hop_status store_builder_borrow(store_builder *builder, size_t M, const float *memories, const float *values,
+                                store_mapping *mapping, hop_error *error)
+{
+    assert(builder->M == 0 && builder->capacity == 0);
+    builder->mapping = mapping;
+    hop_status status = recharge(builder, M, error);
+    if (status != HOP_OK) {
+        builder->mapping = NULL;
+        return status;
+    }
+    builder->memories = (float *)(uintptr_t)memories; /* nobody writes to them */
+    builder->values = (float *)(uintptr_t)values;
+    builder->M = builder->capacity = M;
+    return HOP_OK;
+}
+
+size_t store_builder_bytes(size_t M, size_t d, size_t p, hop_similarity similarity, hop_packing packing, bool of_rows)
+{
+    const store_builder like = {.d = d, .p = p, .similarity = similarity, .packing = packing};
+    size_t rows = M * (d + p) * sizeof(float), bytes; /* cannot wrap where the sum below does not */
+    return set_bytes(&like, M, &bytes) ? bytes - (of_rows ? 0 : rows) : 0;
+}
+
 hop_status store_builder_label(store_builder *builder, size_t n, const char *const *labels, hop_error *error)
 {
     assert(!builder->label_text);
@@ -203,18 +278,10 @@ hop_status store_builder_label(store_builder *builder, size_t n, const char *con
         return HOP_OK;
     size_t text_bytes = 0, offset_bytes, bytes;
     for (size_t mu = 0; mu < n; mu++) {
-        size_t length = strlen(labels[mu]);
-        if (length > STORE_LABEL_BYTES) {
-            hop_error detail = HOP_ERROR_NONE;
-            hop_fail_at(&detail, HOP_E_LIMIT, (int64_t)mu, -1, "label of row %zu has %zu bytes, at most %d are allowed",
-                        mu, length, STORE_LABEL_BYTES);
-            detail.limit = STORE_LABEL_BYTES;
-            detail.actual = (double)length;
-            if (error && error->status == HOP_OK)
-                *error = detail;
-            return HOP_E_LIMIT;
-        }
-        text_bytes += length + 1; /* cannot wrap: the labels are in memory */
+        hop_status status = store_label_check(mu, labels[mu], error);
+        if (status != HOP_OK)
+            return status;
+        text_bytes += strlen(labels[mu]) + 1; /* cannot wrap: the labels are in memory */
     }
     if (!hop_mul_size(n, sizeof(size_t), &offset_bytes) || !hop_add_size(text_bytes, offset_bytes, &bytes))
         return hop_fail(error, HOP_E_SHAPE, "more labels than this machine can address");
@@ -288,51 +355,6 @@ size_t store_builder_labels(const store_builder *builder)
     return builder->labels;
 }
 
-/* Each step is a bijection of the state for a given word, and of the word for a given state. */
-static uint64_t mix_word(uint64_t hash, uint64_t word)
-{
-    hash ^= word * UINT64_C(0xd6e8feb86659fd93);
-    hash = (hash << 29) | (hash >> 35);
-    return hash * UINT64_C(0x9e3779b97f4a7c15) + UINT64_C(0x632be59bd9b4e019);
-}
-
-static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t n)
-{
-    const unsigned char *at = bytes;
-    uint64_t word;
-    hash = mix_word(hash, n);
-    for (; n >= sizeof word; n -= sizeof word, at += sizeof word) {
-        memcpy(&word, at, sizeof word);
-        hash = mix_word(hash, word);
-    }
-    if (n) {
-        word = 0;
-        memcpy(&word, at, n);
-        hash = mix_word(hash, word);
-    }
-    return hash;
-}
-
-static uint64_t content_hash(const store_set *set, hop_similarity similarity)
-{
-    const uint64_t shape[] = {set->M, set->d, set->values ? set->p : 0, (uint64_t)similarity,
-                              (uint64_t)(int64_t)set->max_degree};
-    uint64_t hash = mix_bytes(0, shape, sizeof shape);
-    hash = mix_bytes(hash, &set->beta, sizeof set->beta);
-    hash = mix_bytes(hash, &set->max_error, sizeof set->max_error);
-    hash = mix_bytes(hash, set->memories, set->M * set->d * sizeof(float));
-    if (set->values)
-        hash = mix_bytes(hash, set->values, set->M * set->p * sizeof(float));
-    if (set->label_text)
-        hash = mix_bytes(hash, set->label_text, set->label_bytes - set->M * sizeof(size_t));
-    if (set->ids) {
-        hash = mix_bytes(hash, set->ids, set->M * sizeof *set->ids);
-        hash = mix_word(hash, set->next_id);
-    }
-    hash ^= hash >> 32; /* the low bits have seen the fewest others */
-    return mix_word(hash, 0);
-}
-
 static int64_t now_ms(void)
 {
     struct timespec now;
@@ -340,38 +362,82 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Pack the model and settle the charge on what it really keeps. On failure *model stays NULL. */
-static hop_status pack(store_builder *builder, const hop_executor *executor, hop_model **model, hop_error *error)
+/* Give defaults to what was not given. */
+static store_options resolved(const store_options *options, const store_body *body)
 {
-    const hop_source source = {
-        .M = builder->M,
-        .d = builder->d,
-        .p = builder->p,
-        .memories = builder->memories,
-        .values = builder->values,
-        .similarity = builder->similarity,
-        .packing = builder->packing,
-    };
-    hop_model *packed = NULL;
-    hop_status status = hop_model_new(&source, executor, &packed, error);
-    if (status != HOP_OK)
-        return status;
-    size_t p = builder->p ? builder->p : builder->d;
-    size_t estimate =
-        hop_model_bytes_estimate(builder->M, builder->d, p, builder->p > 0, builder->similarity, builder->packing);
-    size_t kept = hop_model_bytes(packed);
-    if (kept > estimate) {
-        status = store_budget_charge(builder->budget, kept - estimate, "this set", error);
-        if (status != HOP_OK) {
-            hop_model_free(packed);
-            return status;
-        }
-        builder->charged_bytes += kept - estimate;
-    } else {
-        store_budget_release(builder->budget, estimate - kept);
-        builder->charged_bytes -= estimate - kept;
+    store_options given = *options;
+    const store_options fresh = store_default_options(body);
+    if (!(given.beta > 0))
+        given.beta = fresh.beta;
+    if (!(given.max_error >= 0))
+        given.max_error = fresh.max_error;
+    return given;
+}
+
+/* What was put around the builder's arrays goes; they are the builder's again, and paid for by it. */
+static void take_apart(store_block *block, store_labels *labels)
+{
+    if (block) {
+        block->memories = block->values = NULL;
+        block->ids = NULL;
+        block->mapping = NULL;
+        block->charged_bytes = 0;
     }
-    *model = packed;
+    if (labels) {
+        labels->text = NULL;
+        labels->offset = NULL;
+        labels->charged_bytes = 0;
+    }
+    store_block_release(block);
+    store_labels_release(labels);
+}
+
+/* The set of what the builder has, whose charge is that of M rows. On failure the builder has it still. */
+static hop_status assemble(store_builder *builder, const store_options *options, const hop_executor *executor,
+                           store_set **out, hop_error *error)
+{
+    size_t M = builder->M, p = builder->p, body_bytes, label_bytes = 0;
+    store_budget *budget = builder->budget;
+    store_block *block = NULL;
+    store_labels *labels = NULL;
+    store_body *body = NULL;
+    if (!store_body_bytes(M, builder->d, p, builder->similarity, packed(builder), &body_bytes))
+        return hop_fail(error, HOP_E_INTERNAL, "a set that was charged has no size");
+    hop_status status = HOP_OK;
+    if (builder->label_text) {
+        label_bytes = builder->label_bytes + sizeof *labels;
+        status = store_labels_around(budget, M, builder->label_text, builder->label_offset,
+                                     builder->label_bytes - M * sizeof(size_t), label_bytes, &labels, error);
+    }
+    if (status == HOP_OK)
+        status = store_block_around(budget, M, builder->d, p, builder->memories, builder->values, builder->ids,
+                                    builder->charged_bytes - body_bytes - label_bytes - sizeof **out, &block, error);
+    if (status == HOP_OK)
+        block->mapping = builder->mapping;
+    if (status == HOP_OK) {
+        const store_body_source source = {
+            .block = block,
+            .M = M,
+            .similarity = builder->similarity,
+            .packing = packed(builder),
+            .wanted = builder->packing,
+            .frames = builder->frames,
+            .rows_hash = store_hash_rows(block->memories, block->d, block->values, p, block->ids, 0, M, executor),
+        };
+        status = store_body_new(&source, body_bytes, executor, &body, error);
+    }
+    if (status == HOP_OK) {
+        builder->charged_bytes -= body_bytes;
+        const store_options given = resolved(options, body);
+        status = store_set_new(body, labels, &given, builder->ids ? builder->next_id : M, now_ms(), sizeof **out, out,
+                               error);
+    }
+    if (status != HOP_OK) {
+        take_apart(block, labels);
+        store_body_release(body);
+        return status;
+    }
+    store_block_release(block); /* the body has it */
     return HOP_OK;
 }
 
@@ -391,41 +457,14 @@ hop_status store_builder_finish(store_builder *builder, const store_options *opt
     hop_status status = recharge(builder, builder->M, error);
     if (status != HOP_OK)
         return status;
-    store_set *set = calloc(1, sizeof *set);
-    if (!set)
-        return hop_fail(error, HOP_E_NOMEM, "out of memory");
-    status = pack(builder, executor, &set->model, error);
-    if (status != HOP_OK) {
-        free(set);
+    store_set *set = NULL;
+    status = assemble(builder, options, executor, &set, error);
+    if (status != HOP_OK)
         return status;
-    }
-
-    atomic_init(&set->references, 1);
-    atomic_init(&set->charged_bytes, builder->charged_bytes);
-    atomic_init(&set->state, STORE_BUILDING);
-    atomic_init(&set->progress.permille, 0);
-    atomic_init(&set->progress.cancel, false);
-    atomic_init(&set->phi_cache, NULL);
-    atomic_init(&set->separation, NULL);
-    set->budget = builder->budget;
-    set->created_ms = now_ms();
-    set->M = builder->M;
-    set->d = builder->d;
-    set->p = builder->p ? builder->p : builder->d;
-    set->beta = options->beta > 0 ? options->beta : 1 / sqrt((double)builder->d);
-    set->max_error = options->max_error >= 0 ? options->max_error : 1e-3 * hop_model_norms(set->model).value_range;
-    set->max_degree = options->max_degree;
-    set->memories = builder->memories;
-    set->values = builder->values;
-    set->label_text = builder->label_text;
-    set->label_offset = builder->label_offset;
-    set->label_bytes = builder->label_bytes;
-    set->ids = builder->ids;
-    set->next_id = builder->ids ? builder->next_id : builder->M;
-    set->content_hash = content_hash(set, builder->similarity);
     store_regime_measure(set, STORE_BEFORE_MAPS);
 
     builder->memories = builder->values = NULL;
+    builder->mapping = NULL;
     builder->label_text = NULL;
     builder->label_offset = NULL;
     builder->ids = NULL;

@@ -10,18 +10,10 @@
 #ifndef STORE_BUILDER_H
 #define STORE_BUILDER_H
 
+#include "store/growth.h"
 #include "store/set.h"
 
 typedef struct store_builder store_builder;
-
-/* What a set is told about its own defaults; "not given" is filled in from the rows by store_builder_finish(). */
-typedef struct store_options {
-    double beta;      /* > 0; 0: not given, 1/sqrt(d) */
-    double max_error; /* >= 0, in the values' unit; negative: not given, 1e-3 of the largest coordinate range */
-    int max_degree;   /* >= 0; -1: not given, hop_features_default_degree() */
-} store_options;
-
-#define STORE_OPTIONS_DEFAULT ((store_options){.beta = 0, .max_error = -1, .max_degree = -1})
 
 /*
  * store_builder_new() - start a set of rows of d floats, with values of p floats each (p = 0: no values).
@@ -38,6 +30,12 @@ void store_builder_free(store_builder *builder);
 
 /* What the set's model will keep packed (HOP_PACK_FULL unless said). Only into an empty builder. */
 void store_builder_set_packing(store_builder *builder, hop_packing packing);
+
+/*
+ * The frame to make the model in, where the rows fit it (hop_source.frames). Borrowed until the builder is finished or
+ * freed.
+ */
+void store_builder_set_frames(store_builder *builder, const hop_frames *frames);
 
 /*
  * Append n rows, copied: memories n x d, values n x p (NULL exactly where p = 0). What was added before stays when
@@ -61,11 +59,29 @@ HOP_WARN_UNUSED hop_status store_builder_claim(store_builder *builder, size_t M,
                                                hop_error *error);
 
 /*
+ * M rows that lie in a mapping, which the set then owns, and with it the rows: memories M x d, values M x p (NULL where
+ * p = 0). They take none of the budget. Only into an empty builder; on failure the mapping stays the caller's. Whoever
+ * finishes it asks store_set_check() before it is published. Errors: HOP_E_BUDGET, HOP_E_SHAPE (overflow).
+ */
+HOP_WARN_UNUSED hop_status store_builder_borrow(store_builder *builder, size_t M, const float *memories,
+                                                const float *values, struct store_mapping *mapping, hop_error *error);
+
+/* What a set will be charged for, labels and ids left out; of_rows: with its rows. 0: the sizes overflow. */
+size_t store_builder_bytes(size_t M, size_t d, size_t p, hop_similarity similarity, hop_packing packing, bool of_rows);
+
+/*
  * Name the memories, copied: n labels of at most STORE_LABEL_BYTES each. Once.
  * Errors: HOP_E_LIMIT (names the row), HOP_E_BUDGET, HOP_E_NOMEM. That n = M is checked by finish.
  */
 HOP_WARN_UNUSED hop_status store_builder_label(store_builder *builder, size_t n, const char *const *labels,
                                                hop_error *error);
+
+/*
+ * Take over rows and labels from a growth, which is empty afterwards, and its charge. The builder is empty and made for
+ * the growth's d and p; as many values and labels as memories, if there are any, else HOP_E_SHAPE, which leaves the
+ * growth as it is. Other errors, with which only store_builder_free() is left: HOP_E_BUDGET.
+ */
+HOP_WARN_UNUSED hop_status store_builder_adopt_growth(store_builder *builder, store_growth *growth, hop_error *error);
 
 /*
  * Ids of the rows other than their numbers, copied: ascending, all below next_id. Once, of all rows.

@@ -24,7 +24,8 @@ enum { LENGTH_BYTES = 8, CHECKSUM_DIGITS = 8, CHECKSUM_AT = LENGTH_BYTES + sizeo
 static const struct {
     const char *word;
     size_t bytes;
-} dtypes[STORE_DTYPES] = {[STORE_F64] = {"F64", 8}, [STORE_F32] = {"F32", 4}, [STORE_U8] = {"U8", 1}};
+} dtypes[STORE_DTYPES] = {
+    [STORE_F64] = {"F64", 8}, [STORE_I64] = {"I64", 8}, [STORE_F32] = {"F32", 4}, [STORE_U8] = {"U8", 1}};
 
 void store_container_field(store_container *container, const char *name, const char *format, ...)
 {
@@ -123,8 +124,8 @@ hop_status store_container_lay_out(store_container *container, hop_error *error)
     if (!place(container, 0))
         return hop_fail(error, HOP_E_SHAPE, "a file of these sizes would be too large");
     put_json(&measure, container);
-    size_t before = 0; /* bytes in front of the f32 tensors, which are the ones to be aligned */
-    for (size_t i = 0; i < container->n_tensors && container->tensors[i].dtype == STORE_F64; i++)
+    size_t before = 0; /* bytes in front of the tensors of smaller elements, which are the ones to be aligned */
+    for (size_t i = 0; i < container->n_tensors && dtypes[container->tensors[i].dtype].bytes == sizeof(double); i++)
         before += container->tensors[i].bytes % STORE_DATA_ALIGN;
     size_t header = hop_round_up(LENGTH_BYTES + measure.n + before, STORE_DATA_ALIGN) - before % STORE_DATA_ALIGN;
     while (header < LENGTH_BYTES + measure.n)

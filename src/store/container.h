@@ -8,7 +8,7 @@
 #ifndef STORE_CONTAINER_H
 #define STORE_CONTAINER_H
 
-#include "core/hopfield.h"
+#include "store/mapping.h"
 
 enum {
     STORE_FIELDS_MAX = 20,
@@ -19,7 +19,7 @@ enum {
     STORE_DATA_ALIGN = 64
 };
 
-typedef enum store_dtype { STORE_F64, STORE_F32, STORE_U8, STORE_DTYPES } store_dtype;
+typedef enum store_dtype { STORE_F64, STORE_I64, STORE_F32, STORE_U8, STORE_DTYPES } store_dtype;
 
 /* Names and values: letters, digits and ASCII punctuation, but no quotes, backslashes or controls. */
 typedef struct store_field {
@@ -37,7 +37,10 @@ typedef struct store_tensor {
     uint64_t at;      /* in the file */
 } store_tensor;
 
-/* Tensors lie in the file as they come here, f64 first, without gaps: every element is aligned to its size. */
+/*
+ * Tensors lie in the file as they come here, those of eight bytes an element first, without gaps: every element is
+ * aligned to its size.
+ */
 typedef struct store_container {
     size_t n_fields, n_tensors;
     store_field fields[STORE_FIELDS_MAX];
@@ -56,8 +59,8 @@ const char *store_container_find(const store_container *container, const char *n
 const store_tensor *store_container_find_tensor(const store_container *container, const char *name); /* NULL: none */
 
 /*
- * Sizes and places of the tensors, and of the header, which the checksums do not change. The first f32 tensor is
- * aligned to STORE_DATA_ALIGN. Errors: HOP_E_SHAPE (overflow, or a header over STORE_HEADER_MAX).
+ * Sizes and places of the tensors, and of the header, which the checksums do not change. The first tensor of smaller
+ * elements than eight bytes is aligned to STORE_DATA_ALIGN. Errors: HOP_E_SHAPE (overflow, or a header over STORE_HEADER_MAX).
  */
 HOP_WARN_UNUSED hop_status store_container_lay_out(store_container *container, hop_error *error);
 
@@ -88,5 +91,13 @@ HOP_WARN_UNUSED hop_status store_container_read(int file, store_container *out, 
 HOP_WARN_UNUSED hop_status store_container_read_tensor(int file, const store_tensor *tensor,
                                                        const hop_executor *executor, const atomic_bool *cancel,
                                                        void *out, hop_error *error);
+
+/*
+ * The same for a tensor that lies in a mapping of the file: nothing is copied, and the checksum is noted there. Besides:
+ * HOP_E_FORMAT where the mapping broke.
+ */
+HOP_WARN_UNUSED hop_status store_container_check_tensor(store_mapping *mapping, const store_tensor *tensor,
+                                                        const hop_executor *executor, const atomic_bool *cancel,
+                                                        hop_error *error);
 
 #endif

@@ -18,7 +18,7 @@ enum {
 
 static hop_status cannot(const char *what, hop_error *error)
 {
-    return hop_fail(error, HOP_E_IO, "cannot %s: %s", what, strerror(errno));
+    return hop_fail(error, store_system_status(errno), "cannot %s: %s", what, strerror(errno));
 }
 
 hop_status store_container_write(store_container *container, int file, hop_error *error)
@@ -62,6 +62,7 @@ hop_status store_container_read(int file, store_container *out, hop_error *error
 
 typedef struct reading {
     int file;
+    const char *mapped; /* the tensor's first byte; NULL: it is read into out */
     const store_tensor *tensor;
     const atomic_bool *cancel;
     char *out;
@@ -79,38 +80,38 @@ static void read_task(void *argument, size_t task)
         if (atomic_load_explicit(&self->failed, memory_order_relaxed) ||
             (self->cancel && atomic_load_explicit(self->cancel, memory_order_relaxed)))
             return;
-        char *to = self->out + from + done;
-        if (!store_system_read(self->file, to, piece, self->tensor->at + from + done)) {
+        char *to = self->mapped ? NULL : self->out + from + done;
+        if (to && !store_system_read(self->file, to, piece, self->tensor->at + from + done)) {
             atomic_store(&self->failed, errno);
             return;
         }
-        checksum = store_checksum(checksum, to, piece);
+        checksum = store_checksum(checksum, to ? to : self->mapped + from + done, piece);
         done += piece;
     }
     self->checksums[task] = checksum;
 }
 
-hop_status store_container_read_tensor(int file, const store_tensor *tensor, const hop_executor *executor,
-                                       const atomic_bool *cancel, void *out, hop_error *error)
+/* The whole tensor by tasks. */
+static hop_status read_all(reading *self, const hop_executor *executor, hop_error *error)
 {
+    const store_tensor *tensor = self->tensor;
     size_t tasks = tensor->bytes / TASK_BYTES + (tensor->bytes % TASK_BYTES != 0);
-    reading self = {.file = file, .tensor = tensor, .cancel = cancel, .out = out};
-    self.checksums = calloc(tasks + 1, sizeof *self.checksums);
-    if (!self.checksums)
+    self->checksums = calloc(tasks + 1, sizeof *self->checksums);
+    if (!self->checksums)
         return hop_fail(error, HOP_E_NOMEM, "out of memory");
     if (executor && tasks > 1)
-        executor->run(executor->context, tasks, read_task, &self);
+        executor->run(executor->context, tasks, read_task, self);
     for (size_t task = 0; (!executor || tasks <= 1) && task < tasks; task++)
-        read_task(&self, task);
+        read_task(self, task);
     uint32_t checksum = 0;
     for (size_t task = 0; task < tasks; task++) {
         size_t rest = tensor->bytes - task * TASK_BYTES;
-        checksum = store_checksum_join(checksum, self.checksums[task], rest < TASK_BYTES ? rest : TASK_BYTES);
+        checksum = store_checksum_join(checksum, self->checksums[task], rest < TASK_BYTES ? rest : TASK_BYTES);
     }
-    free(self.checksums);
-    if (cancel && atomic_load(cancel))
+    free(self->checksums);
+    if (self->cancel && atomic_load(self->cancel))
         return hop_fail(error, HOP_E_CANCELLED, "loading was cancelled");
-    errno = atomic_load(&self.failed);
+    errno = atomic_load(&self->failed);
     if (errno == ENODATA)
         return hop_fail(error, HOP_E_FORMAT, "it became shorter while it was read");
     if (errno)
@@ -118,4 +119,22 @@ hop_status store_container_read_tensor(int file, const store_tensor *tensor, con
     if (checksum != tensor->checksum)
         return hop_fail(error, HOP_E_FORMAT, "its %s are damaged: the checksum differs", tensor->name);
     return HOP_OK;
+}
+
+hop_status store_container_read_tensor(int file, const store_tensor *tensor, const hop_executor *executor,
+                                       const atomic_bool *cancel, void *out, hop_error *error)
+{
+    reading self = {.file = file, .tensor = tensor, .cancel = cancel, .out = out};
+    return read_all(&self, executor, error);
+}
+
+hop_status store_container_check_tensor(store_mapping *mapping, const store_tensor *tensor,
+                                        const hop_executor *executor, const atomic_bool *cancel, hop_error *error)
+{
+    reading self = {
+        .file = -1, .mapped = store_mapping_bytes(mapping) + tensor->at, .tensor = tensor, .cancel = cancel};
+    hop_status status = read_all(&self, executor, error);
+    if (status == HOP_OK)
+        store_mapping_note(mapping, tensor->at, tensor->bytes, tensor->checksum);
+    return status;
 }

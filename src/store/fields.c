@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,22 +55,28 @@ static bool is(const store_container *container, const char *name, const char *v
     return found && strcmp(found, value) == 0;
 }
 
-hop_status store_fields_check(const store_container *container, const char *kind, int format, const char *name,
-                              uint64_t version, uint64_t *content_hash, hop_error *error)
+hop_status store_fields_check(const store_container *container, store_identity *identity, hop_error *error)
 {
     int64_t found;
-    if (!is(container, "writer", "hopfieldd") || !is(container, "kind", kind))
-        return hop_fail(error, HOP_E_FORMAT, "it is no file of kind \"%s\"", kind);
-    if (!store_fields_integer(container, "format", 1, INT64_MAX, &found) || found != format)
-        return hop_fail(error, HOP_E_FORMAT, "it is not of format %d, which is all that this version reads", format);
-    if (!is(container, "name", name))
+    if (!is(container, "writer", "hopfieldd") || !is(container, "kind", identity->kind))
+        return hop_fail(error, HOP_E_FORMAT, "it is no file of kind \"%s\"", identity->kind);
+    if (!store_fields_integer(container, "format", 1, INT_MAX, &found) || found < identity->oldest ||
+        found > identity->newest) {
+        if (identity->oldest == identity->newest)
+            return hop_fail(error, HOP_E_FORMAT, "it is not of format %d, which is all that this version reads",
+                            identity->newest);
+        return hop_fail(error, HOP_E_FORMAT, "it is not of formats %d to %d, which are what this version reads",
+                        identity->oldest, identity->newest);
+    }
+    identity->format = (int)found;
+    if (!is(container, "name", identity->name))
         return hop_fail(error, HOP_E_FORMAT, "it is of another set");
-    if (!store_fields_integer(container, "version", 1, INT64_MAX, &found) || (uint64_t)found != version)
+    if (!store_fields_integer(container, "version", 1, INT64_MAX, &found) || (uint64_t)found != identity->version)
         return hop_fail(error, HOP_E_FORMAT, "it is of another version of this set");
     const char *hash = store_container_find(container, "content_hash");
     char *end = NULL;
     if (hash)
-        *content_hash = strtoull(hash, &end, 16);
+        identity->content_hash = strtoull(hash, &end, 16);
     if (!hash || end != hash + 16 || *end)
         return hop_fail(error, HOP_E_FORMAT, "it names no content hash");
     return HOP_OK;

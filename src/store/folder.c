@@ -1,86 +1,143 @@
 /*
- * folder.c - names of files, and the order of calls that makes a change durable or undoes it.
+ * folder.c - which files of the data directory count, and the order of calls that makes a change durable or undoes it.
  */
 #include "store/folder.h"
 
 #include "core/checked.h"
 #include "core/status.h"
+#include "store/folder_state.h"
+#include "store/log.h"
 #include "store/maps_file.h"
 #include "store/system.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { FILE_NAME_BYTES = 256, PATH_BYTES = 4096, SAID_BYTES = 512 };
+enum { PATH_BYTES = 4096, SAID_BYTES = 512 };
 
-#define ASIDE ".tmp"
-#define LEAVING ".deleted"
+/*
+ * A log is compacted beyond LONG_BYTES and half its snapshot, or LONG_RECORDS. A record that is larger than BIG_BYTES
+ * and a quarter of the rows is not worth being written twice.
+ */
+enum { LONG_BYTES = 1 << 20, LONG_RECORDS = 1000, BIG_BYTES = 8 << 20 };
 
-struct store_folder {
-    int fd;
-    store_listener listener;
-    pthread_mutex_t lock; /* maps come while their set goes: what is there and what is renamed stays one step */
-};
+/* ---- what is known of a name's files ------------------------------------------------------------------- */
 
-/* What a file's name says. */
-typedef enum entry_kind { ENTRY_OTHER, ENTRY_SET, ENTRY_MAPS, ENTRY_STALE } entry_kind;
-
-static void file_name(char out[FILE_NAME_BYTES], const char *name, uint64_t version, const char *suffix)
+/* Under the lock. */
+static store_kept *find(const store_folder *folder, const char *name)
 {
-    snprintf(out, FILE_NAME_BYTES, "%s@%" PRIu64 "%s.safetensors", name, version, suffix);
+    for (size_t i = 0; i < folder->n; i++)
+        if (strcmp(folder->kept[i]->name, name) == 0)
+            return folder->kept[i];
+    return NULL;
 }
 
-static void set_name(char out[FILE_NAME_BYTES], const char *name, uint64_t version)
+/* Under the lock. NULL: no memory. */
+static store_kept *add(store_folder *folder, const char *name)
 {
-    file_name(out, name, version, "");
+    if (folder->n == folder->room) {
+        size_t room = folder->room ? 2 * folder->room : 16, bytes;
+        store_kept **moved = hop_mul_size(room, sizeof *moved, &bytes) ? realloc(folder->kept, bytes) : NULL;
+        if (!moved)
+            return NULL;
+        folder->kept = moved;
+        folder->room = room;
+    }
+    store_kept *kept = calloc(1, sizeof *kept);
+    if (!kept)
+        return NULL;
+    snprintf(kept->name, sizeof kept->name, "%s", name);
+    folder->kept[folder->n++] = kept;
+    return kept;
 }
 
-static void maps_name(char out[FILE_NAME_BYTES], const char *name, uint64_t version)
+static void drop(store_folder *folder, store_kept *kept)
 {
-    file_name(out, name, version, ".maps");
+    for (size_t i = 0; i < folder->n; i++)
+        if (folder->kept[i] == kept) {
+            folder->kept[i] = folder->kept[--folder->n];
+            break;
+        }
+    free(kept);
 }
 
-static entry_kind read_name(const char *entry, store_found *out)
+store_kept *store_kept_hold(store_folder *folder, const char *name, bool make)
 {
-    const char *at = strchr(entry, '@');
-    char again[FILE_NAME_BYTES];
-    if (!at || (size_t)(at - entry) >= sizeof out->name)
-        return ENTRY_OTHER;
-    memcpy(out->name, entry, (size_t)(at - entry));
-    out->name[at - entry] = '\0';
-    errno = 0;
-    out->version = strtoull(at + 1, NULL, 10);
-    if (!store_name_valid(out->name) || errno || out->version == 0 || out->version > INT64_MAX)
-        return ENTRY_OTHER;
-    set_name(again, out->name, out->version);
-    size_t n = strlen(again);
-    if (strcmp(again, entry) == 0)
-        return ENTRY_SET;
-    if (strncmp(again, entry, n) == 0 && (strcmp(entry + n, ASIDE) == 0 || strcmp(entry + n, LEAVING) == 0))
-        return ENTRY_STALE;
-    maps_name(again, out->name, out->version);
-    n = strlen(again);
-    if (strcmp(again, entry) == 0)
-        return ENTRY_MAPS;
-    return strncmp(again, entry, n) == 0 && strcmp(entry + n, ASIDE) == 0 ? ENTRY_STALE : ENTRY_OTHER;
+    pthread_mutex_lock(&folder->lock);
+    store_kept *kept;
+    while ((kept = find(folder, name)) && kept->held)
+        pthread_cond_wait(&folder->changed, &folder->lock);
+    if (!kept && make)
+        kept = add(folder, name);
+    if (kept)
+        kept->held = true;
+    pthread_mutex_unlock(&folder->lock);
+    return kept;
 }
 
-static hop_status cannot(const char *what, const char *name, int code, hop_error *error)
+void store_kept_release(store_folder *folder, store_kept *kept)
 {
-    return hop_fail(error, HOP_E_IO, "cannot %s %.140s: %s", what, name, strerror(code));
+    pthread_mutex_lock(&folder->lock);
+    kept->held = false;
+    if (!kept->snapshot)
+        drop(folder, kept);
+    pthread_cond_broadcast(&folder->changed);
+    pthread_mutex_unlock(&folder->lock);
 }
 
-static bool there(const store_folder *folder, const char *name)
+static uint64_t rows_bytes(const store_set *set)
 {
-    return faccessat(folder->fd, name, F_OK, 0) == 0;
+    return (uint64_t)set->M * (set->d + (set->values ? set->p : 0)) * sizeof(float);
+}
+
+void store_kept_now_whole(store_folder *folder, store_kept *kept, const store_set *set)
+{
+    pthread_mutex_lock(&folder->lock);
+    kept->older = kept->older || kept->snapshot;
+    kept->snapshot = kept->newest = set->version;
+    kept->base = store_log_base_of(set);
+    kept->loaded = true;
+    kept->snapshot_bytes = rows_bytes(set);
+    kept->logged = kept->unsure = kept->hurried = false;
+    kept->log_bytes = kept->log_records = kept->tried_bytes = 0;
+    kept->life = ++folder->lives;
+    pthread_mutex_unlock(&folder->lock);
+}
+
+bool store_kept_is_long(const store_kept *kept)
+{
+    uint64_t most = kept->snapshot_bytes / 2 > LONG_BYTES ? kept->snapshot_bytes / 2 : LONG_BYTES;
+    return kept->logged && !kept->unsure && kept->log_bytes >= 2 * kept->tried_bytes &&
+           (kept->hurried || kept->log_bytes > most || kept->log_records > LONG_RECORDS);
+}
+
+/* Held: the entry stays. */
+static void tell_if_long(store_folder *folder, const store_kept *kept)
+{
+    pthread_mutex_lock(&folder->lock);
+    void (*tell)(void *) = store_kept_is_long(kept) ? folder->on_long_log : NULL;
+    void *context = folder->context;
+    pthread_mutex_unlock(&folder->lock);
+    if (tell)
+        tell(context);
+}
+
+void store_kept_now_logged(store_folder *folder, store_kept *kept, const store_log_tail *tail, bool hurry)
+{
+    pthread_mutex_lock(&folder->lock);
+    kept->newest = tail->version;
+    kept->logged = true;
+    kept->log_bytes = tail->end;
+    kept->log_records = tail->records;
+    kept->hurried = kept->hurried || hurry;
+    pthread_mutex_unlock(&folder->lock);
+    tell_if_long(folder, kept);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
@@ -100,7 +157,7 @@ static hop_status make_folders(const char *path, hop_error *error)
         if (store_system_calls->make_folder(part, 0700) != 0) {
             if (errno == EEXIST || (errno != ENOSPC && access(part, F_OK) == 0))
                 continue;
-            return cannot("make the data directory", part, errno, error);
+            return store_file_cannot("make the data directory", part, errno, error);
         }
         char *slash = strrchr(part, '/');
         if (slash)
@@ -111,49 +168,133 @@ static hop_status make_folders(const char *path, hop_error *error)
         if (parent >= 0)
             store_system_calls->close(parent);
         if (!synced)
-            return cannot("make the data directory durable in", part, code, error);
+            return store_file_cannot("make the data directory durable in", part, code, error);
     }
     return HOP_OK;
 }
 
-/* Calls visit for every entry; a name is what readdir() gives. */
-static hop_status each_entry(store_folder *folder, hop_status (*visit)(void *context, const char *entry, hop_error *),
-                             void *context, hop_error *error)
+typedef struct listed {
+    store_file_kind kind;
+    store_found found;
+    char *entry; /* of stale ones */
+} listed;
+
+typedef struct listing {
+    listed *files;
+    size_t n, room;
+} listing;
+
+static void free_listing(listing *list)
 {
-    int fd = store_system_calls->open(folder->fd, ".", O_RDONLY | O_DIRECTORY, 0);
-    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!stream) {
-        int code = errno;
-        if (fd >= 0)
-            store_system_calls->close(fd);
-        return cannot("list", "the data directory", code, error);
+    for (size_t i = 0; i < list->n; i++)
+        free(list->files[i].entry);
+    free(list->files);
+}
+
+static hop_status note(void *context, const char *entry, hop_error *error)
+{
+    listing *list = context;
+    listed file = {0};
+    file.kind = store_file_parse(entry, &file.found);
+    if (file.kind == STORE_FILE_OTHER)
+        return HOP_OK;
+    if (list->n == list->room) {
+        size_t room = list->room ? 2 * list->room : 64, bytes;
+        listed *moved = hop_mul_size(room, sizeof *moved, &bytes) ? realloc(list->files, bytes) : NULL;
+        if (!moved)
+            return hop_fail(error, HOP_E_NOMEM, "out of memory for the list of the data directory");
+        list->files = moved;
+        list->room = room;
     }
-    hop_status status = HOP_OK;
-    struct dirent *entry;
-    while (status == HOP_OK && (errno = 0, entry = readdir(stream)))
-        status = visit(context, entry->d_name, error);
-    if (status == HOP_OK && errno)
-        status = cannot("list", "the data directory", errno, error);
-    closedir(stream);
+    if (file.kind == STORE_FILE_STALE && !(file.entry = strdup(entry)))
+        return hop_fail(error, HOP_E_NOMEM, "out of memory for the list of the data directory");
+    list->files[list->n++] = file;
+    return HOP_OK;
+}
+
+/* By name, the newest first; of a version its set first. */
+static int newest_first(const void *a, const void *b)
+{
+    const listed *one = a, *other = b;
+    int order = strcmp(one->found.name, other->found.name);
+    if (order)
+        return order;
+    if (one->found.version != other->found.version)
+        return one->found.version < other->found.version ? 1 : -1;
+    return (int)one->kind - (int)other->kind;
+}
+
+static hop_status list_files(const store_folder *folder, listing *list, hop_error *error)
+{
+    *list = (listing){0};
+    hop_status status = store_files_each(folder->fd, note, list, error);
+    if (status == HOP_OK && list->n > 1)
+        qsort(list->files, list->n, sizeof *list->files, newest_first);
+    if (status != HOP_OK)
+        free_listing(list);
     return status;
 }
 
-/* Left behind by a process that was killed. Where nothing can be removed, nothing of it is ever read either. */
-static hop_status remove_stale(void *context, const char *entry, hop_error *error)
+static void remove_file(const store_folder *folder, const listed *file)
 {
-    (void)error;
-    store_folder *folder = context;
-    store_found found;
-    entry_kind kind = read_name(entry, &found);
-    bool orphan = false;
-    if (kind == ENTRY_MAPS) {
-        char name[FILE_NAME_BYTES];
-        set_name(name, found.name, found.version);
-        orphan = !there(folder, name);
+    char name[STORE_FILE_NAME_BYTES];
+    if (file->kind != STORE_FILE_STALE)
+        store_file_name(name, file->kind, file->found.name, file->found.version);
+    store_file_remove(folder->fd, file->kind == STORE_FILE_STALE ? file->entry : name);
+}
+
+/*
+ * What a process left behind that was killed goes: files on their way, logs of which there is no set, maps that can be of
+ * none. Where nothing can be removed, nothing of it is ever read either. The rest is what is known from now on.
+ */
+static hop_status take_stock(store_folder *folder, hop_error *error)
+{
+    listing list;
+    hop_status status = list_files(folder, &list, error);
+    if (status != HOP_OK)
+        return status;
+    store_kept *kept = NULL;
+    uint64_t set_version = 0; /* of this name, met last */
+    for (size_t i = 0; i < list.n && status == HOP_OK; i++) {
+        const listed *file = &list.files[i];
+        const store_found *found = &file->found;
+        if (kept && strcmp(kept->name, found->name) != 0)
+            kept = NULL;
+        if (!kept)
+            set_version = 0;
+        if (file->kind == STORE_FILE_STALE) {
+            remove_file(folder, file);
+        } else if (file->kind == STORE_FILE_SET) {
+            set_version = found->version;
+            if (kept) {
+                kept->older = true;
+            } else if (!(kept = add(folder, found->name))) {
+                status = hop_fail(error, HOP_E_NOMEM, "out of memory");
+            } else {
+                kept->snapshot = kept->newest = found->version;
+                kept->life = ++folder->lives;
+            }
+        } else if (file->kind == STORE_FILE_LOG) {
+            if (set_version != found->version)
+                remove_file(folder, file);
+            else if (kept->snapshot == found->version)
+                kept->logged = true;
+        }
     }
-    if (kind == ENTRY_STALE || orphan)
-        (void)store_system_calls->unlink(folder->fd, entry);
-    return HOP_OK;
+    /* Maps of a version that is in a log have no set of their own version. */
+    for (size_t i = 0; i < list.n && status == HOP_OK; i++) {
+        const listed *file = &list.files[i];
+        if (file->kind != STORE_FILE_MAPS)
+            continue;
+        kept = find(folder, file->found.name);
+        if (!kept || file->found.version < kept->snapshot || kept->maps ||
+            (!kept->logged && file->found.version > kept->snapshot))
+            remove_file(folder, file);
+        else
+            kept->maps = file->found.version;
+    }
+    free_listing(&list);
+    return status;
 }
 
 hop_status store_folder_open(const char *path, store_listener listener, store_folder **out, hop_error *error)
@@ -163,12 +304,12 @@ hop_status store_folder_open(const char *path, store_listener listener, store_fo
         return status;
     int fd = store_system_calls->open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
-        return cannot("open the data directory", path, errno, error);
+        return store_file_cannot("open the data directory", path, errno, error);
     store_folder *folder = NULL;
     if (store_system_calls->lock(fd) != 0)
         status = errno == EWOULDBLOCK
                      ? hop_fail(error, HOP_E_BUSY, "the data directory %.140s is in use by another process", path)
-                     : cannot("lock the data directory", path, errno, error);
+                     : store_file_cannot("lock the data directory", path, errno, error);
     if (status == HOP_OK && !(folder = calloc(1, sizeof *folder)))
         status = hop_fail(error, HOP_E_NOMEM, "out of memory");
     if (status != HOP_OK) {
@@ -178,7 +319,8 @@ hop_status store_folder_open(const char *path, store_listener listener, store_fo
     folder->fd = fd;
     folder->listener = listener;
     pthread_mutex_init(&folder->lock, NULL);
-    status = each_entry(folder, remove_stale, folder, error);
+    pthread_cond_init(&folder->changed, NULL);
+    status = take_stock(folder, error);
     if (status != HOP_OK) {
         store_folder_close(folder);
         return status;
@@ -192,6 +334,10 @@ void store_folder_close(store_folder *folder)
     if (!folder)
         return;
     store_system_calls->close(folder->fd);
+    for (size_t i = 0; i < folder->n; i++)
+        free(folder->kept[i]);
+    free(folder->kept);
+    pthread_cond_destroy(&folder->changed);
     pthread_mutex_destroy(&folder->lock);
     free(folder);
 }
@@ -208,132 +354,305 @@ void store_folder_say(store_folder *folder, bool problem, const char *format, ..
     folder->listener.say(folder->listener.context, problem, text);
 }
 
-/* ---- listing ------------------------------------------------------------------------------------------- */
-
-typedef struct listing {
-    store_found *found;
-    size_t n, room;
-} listing;
-
-static hop_status note_set(void *context, const char *entry, hop_error *error)
-{
-    listing *list = context;
-    store_found found;
-    if (read_name(entry, &found) != ENTRY_SET)
-        return HOP_OK;
-    if (list->n == list->room) {
-        size_t room = list->room ? 2 * list->room : 64, bytes;
-        store_found *moved = hop_mul_size(room, sizeof *moved, &bytes) ? realloc(list->found, bytes) : NULL;
-        if (!moved)
-            return hop_fail(error, HOP_E_NOMEM, "out of memory for the list of the data directory");
-        list->found = moved;
-        list->room = room;
-    }
-    list->found[list->n++] = found;
-    return HOP_OK;
-}
-
-static int newest_first(const void *a, const void *b)
-{
-    const store_found *one = a, *other = b;
-    int order = strcmp(one->name, other->name);
-    return order ? order : one->version < other->version ? 1 : one->version > other->version ? -1 : 0;
-}
-
 hop_status store_folder_list(store_folder *folder, store_found **out, size_t *n, hop_error *error)
 {
-    listing list = {0};
-    hop_status status = each_entry(folder, note_set, &list, error);
-    if (status != HOP_OK) {
-        free(list.found);
+    listing list;
+    hop_status status = list_files(folder, &list, error);
+    if (status != HOP_OK)
         return status;
-    }
-    if (list.n > 1)
-        qsort(list.found, list.n, sizeof *list.found, newest_first);
-    *out = list.found;
-    *n = list.n;
-    return HOP_OK;
+    *n = 0;
+    *out = malloc((list.n + 1) * sizeof **out); /* no more than the list took */
+    for (size_t i = 0; i < list.n && *out; i++)
+        if (list.files[i].kind == STORE_FILE_SET)
+            (*out)[(*n)++] = list.files[i].found;
+    free_listing(&list);
+    return *out ? HOP_OK : hop_fail(error, HOP_E_NOMEM, "out of memory for the list of the data directory");
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
 
-/* A file aside, written by write() and synced; nothing is left of it on failure. */
-static hop_status write_aside(store_folder *folder, const char *aside, const store_set *set,
-                              hop_status (*write)(const store_set *set, int file, hop_error *error), hop_error *error)
+/* Checksums of zeros are right too: rows that were mapped are asked for afterwards. */
+hop_status store_write_set(void *context, int file, hop_error *error)
 {
-    const store_system *system = store_system_calls;
-    int file = system->open(folder->fd, aside, O_RDWR | O_CREAT | O_EXCL, 0600);
-    if (file < 0 && errno == EEXIST && system->unlink(folder->fd, aside) == 0) /* a removal that failed */
-        file = system->open(folder->fd, aside, O_RDWR | O_CREAT | O_EXCL, 0600);
-    if (file < 0)
-        return cannot("create", aside, errno, error);
-    hop_error cause = HOP_ERROR_NONE;
-    hop_status status = write(set, file, &cause);
-    if (system->close(file) != 0 && status == HOP_OK)
-        status = hop_fail(&cause, HOP_E_IO, "cannot close: %s", strerror(errno));
-    if (status != HOP_OK) {
-        (void)system->unlink(folder->fd, aside);
-        return hop_fail(error, status, "%.140s: %.90s", aside, cause.text);
-    }
-    return HOP_OK;
+    hop_status status = store_snapshot_write(context, file, error);
+    return status == HOP_OK ? store_set_check(context, error) : status;
 }
 
-/* The file aside gets its name, durably, or is gone again. */
-static hop_status settle(store_folder *folder, const char *aside, const char *name, hop_error *error)
+hop_status store_write_maps(void *context, int file, hop_error *error)
 {
-    const store_system *system = store_system_calls;
-    if (system->rename(folder->fd, aside, name) != 0) {
+    hop_status status = store_maps_write(context, file, error);
+    return status == HOP_OK ? store_set_check(context, error) : status;
+}
+
+hop_status store_write_log(void *context, int file, hop_error *error)
+{
+    store_new_log *log = context;
+    hop_status status = store_log_start(file, log->base, &log->tail, error);
+    if (status == HOP_OK && log->record)
+        status = store_log_add(file, log->record, &log->tail, error);
+    if (status == HOP_OK && log->rest)
+        status = store_log_copy(log->rest, file, &log->tail, error);
+    return status == HOP_OK ? store_log_finish(file, &log->tail, error) : status;
+}
+
+hop_status store_kept_settle_set(store_folder *folder, const char *aside, const store_set *set, bool keep_log,
+                                 store_unsettled *how, hop_error *error)
+{
+    char name[STORE_FILE_NAME_BYTES], log[STORE_FILE_NAME_BYTES];
+    *how = STORE_GONE;
+    store_file_name(name, STORE_FILE_SET, set->name, set->version);
+    store_file_name(log, STORE_FILE_LOG, set->name, set->version);
+    /* Left by a set of this name that was deleted: gone for good before this one is there. */
+    bool removed = !keep_log && store_system_calls->unlink(folder->fd, log) == 0;
+    if (!keep_log && !removed && errno != ENOENT && (errno == EISDIR || errno == EPERM))
+        removed = store_system_calls->remove_folder(folder->fd, log) == 0;
+    if ((!keep_log && !removed && errno != ENOENT) || (removed && store_system_calls->sync(folder->fd) != 0)) {
         int code = errno;
-        (void)system->unlink(folder->fd, aside);
-        return cannot("rename a file to", name, code, error);
+        (void)store_system_calls->unlink(folder->fd, aside);
+        return store_file_cannot("remove", log, code, error);
     }
-    if (system->sync(folder->fd) != 0) {
-        int code = errno;
-        bool back = system->unlink(folder->fd, name) == 0;
-        return hop_fail(error, HOP_E_IO, "cannot sync the data directory for %.120s: %s%s", name, strerror(code),
-                        back ? "" : "; the file stays, and may count after a restart");
-    }
-    return HOP_OK;
+    return store_file_settle(folder->fd, aside, name, how, error);
+}
+
+static hop_status save_whole(store_folder *folder, store_kept *kept, const store_set *set, hop_error *error)
+{
+    char name[STORE_FILE_NAME_BYTES], aside[STORE_FILE_NAME_BYTES];
+    store_unsettled how = STORE_GONE;
+    store_file_name(name, STORE_FILE_SET, set->name, set->version);
+    hop_status status =
+        store_file_write_aside(folder->fd, name, STORE_ASIDE_CHANGE, store_write_set, (void *)set, aside, error);
+    if (status == HOP_OK)
+        status = store_kept_settle_set(folder, aside, set, false, &how, error);
+    if (status == HOP_OK)
+        store_kept_now_whole(folder, kept, set);
+    else if (how == STORE_STAYS)
+        store_kept_doubt(folder, kept);
+    return status;
 }
 
 hop_status store_folder_save(store_folder *folder, const store_set *set, hop_error *error)
 {
-    char name[FILE_NAME_BYTES], aside[FILE_NAME_BYTES + sizeof ASIDE];
-    set_name(name, set->name, set->version);
-    snprintf(aside, sizeof aside, "%s" ASIDE, name);
-    hop_status status = write_aside(folder, aside, set, store_snapshot_write, error);
-    return status == HOP_OK ? settle(folder, aside, name, error) : status;
+    store_kept *kept = store_kept_hold(folder, set->name, true);
+    if (!kept)
+        return hop_fail(error, HOP_E_NOMEM, "out of memory");
+    hop_status status = save_whole(folder, kept, set, error);
+    store_kept_release(folder, kept);
+    return status;
+}
+
+void store_kept_doubt(store_folder *folder, store_kept *kept)
+{
+    pthread_mutex_lock(&folder->lock);
+    kept->unsure = true;
+    pthread_mutex_unlock(&folder->lock);
+}
+
+/* The first change of a snapshot. HOP_E_FORMAT: something that is no file is in the way. */
+static hop_status start_log(store_folder *folder, store_kept *kept, const store_log_record *record,
+                            store_log_tail *tail, hop_error *error)
+{
+    char name[STORE_FILE_NAME_BYTES], aside[STORE_FILE_NAME_BYTES];
+    store_new_log log = {.base = &kept->base, .record = record};
+    store_unsettled how;
+    store_file_name(name, STORE_FILE_LOG, kept->name, kept->snapshot);
+    hop_status status =
+        store_file_write_aside(folder->fd, name, STORE_ASIDE_CHANGE, store_write_log, &log, aside, error);
+    if (status != HOP_OK)
+        return status;
+    status = store_file_settle(folder->fd, aside, name, &how, error);
+    if (status != HOP_OK && how == STORE_STAYS)
+        store_kept_doubt(folder, kept);
+    *tail = log.tail;
+    return status != HOP_OK && how == STORE_BLOCKED ? HOP_E_FORMAT : status;
+}
+
+static hop_status append_to_log(store_folder *folder, store_kept *kept, const store_log_record *record,
+                                store_log_tail *tail, hop_error *error)
+{
+    char name[STORE_FILE_NAME_BYTES];
+    int file;
+    bool unsure = false;
+    store_file_name(name, STORE_FILE_LOG, kept->name, kept->snapshot);
+    hop_status status = store_file_open(folder->fd, name, true, &file, error);
+    if (status != HOP_OK)
+        return status == HOP_E_NOT_FOUND ? HOP_E_FORMAT : status;
+    hop_error cause = HOP_ERROR_NONE;
+    status = store_log_end(file, &kept->base, tail, &cause);
+    if (status == HOP_OK && (tail->version != kept->newest || tail->content_hash != record->previous_hash))
+        status = hop_fail(&cause, HOP_E_FORMAT, "it ends with another version");
+    if (status == HOP_OK)
+        status = store_log_append(file, record, tail, &unsure, &cause);
+    store_system_calls->close(file);
+    if (unsure)
+        store_kept_doubt(folder, kept);
+    return status == HOP_OK ? HOP_OK
+                            : hop_fail(error, status, "%.120s: %.80s%s", name, cause.text,
+                                       unsure ? "; the change may count after a restart" : "");
+}
+
+static bool same_numbers(const double *a, const double *b, size_t n)
+{
+    return !a == !b && (!a || memcmp(a, b, n * sizeof *a) == 0);
+}
+
+/* The set's maps will not fit what is made of the snapshot's frame after a restart, where they are in another. */
+static bool same_frames(const store_set *a, const store_set *b)
+{
+    const hop_frames one = hop_model_frames(a->model), other = hop_model_frames(b->model);
+    return same_numbers(one.key_centre, other.key_centre, a->d) && same_numbers(one.key_scale, other.key_scale, a->d) &&
+           (!a->values || (same_numbers(one.value_centre, other.value_centre, a->p) &&
+                           same_numbers(one.value_scale, other.value_scale, a->p)));
+}
+
+/* Whether a record of a revision can be, and had better be, appended. */
+static bool fits_log(const store_kept *kept, const store_set *base, const store_set *set,
+                     const store_log_record *record)
+{
+    uint64_t bytes = store_log_record_bytes(record);
+    return kept->snapshot > 0 && !kept->unsure && kept->newest == base->version && set->version == base->version + 1 &&
+           (kept->logged || kept->snapshot == base->version) && !(bytes > BIG_BYTES && bytes > rows_bytes(set) / 4);
+}
+
+hop_status store_folder_append(store_folder *folder, const store_set *base, const store_set *set,
+                               const store_revision *revision, hop_error *error)
+{
+    store_kept *kept = store_kept_hold(folder, set->name, true);
+    if (!kept)
+        return hop_fail(error, HOP_E_NOMEM, "out of memory");
+    const store_log_record record = store_log_record_of(set, revision, base->content_hash);
+    hop_status status = HOP_E_FORMAT;
+    hop_error cause = HOP_ERROR_NONE;
+    if (fits_log(kept, base, set, &record)) {
+        store_log_tail tail;
+        status = kept->logged ? append_to_log(folder, kept, &record, &tail, &cause)
+                              : start_log(folder, kept, &record, &tail, &cause);
+        if (status == HOP_OK)
+            store_kept_now_logged(folder, kept, &tail, !same_frames(base, set));
+        else if (status == HOP_E_FORMAT)
+            store_folder_say(folder, true, "set '%s': written as a whole: %s", set->name, cause.text);
+    }
+    if (status == HOP_E_FORMAT)
+        status = save_whole(folder, kept, set, error);
+    else if (status != HOP_OK)
+        status = hop_fail(error, status, "%s", cause.text);
+    store_kept_release(folder, kept);
+    return status;
 }
 
 hop_status store_folder_save_maps(store_folder *folder, const store_set *set, hop_error *error)
 {
-    char of[FILE_NAME_BYTES], name[FILE_NAME_BYTES], aside[FILE_NAME_BYTES + sizeof ASIDE];
-    set_name(of, set->name, set->version);
-    maps_name(name, set->name, set->version);
-    snprintf(aside, sizeof aside, "%s" ASIDE, name);
-    hop_status status = write_aside(folder, aside, set, store_maps_write, error);
+    return store_kept_save_maps(folder, set, STORE_ASIDE_CHANGE, error);
+}
+
+hop_status store_kept_save_maps(store_folder *folder, const store_set *set, store_aside how, hop_error *error)
+{
+    char name[STORE_FILE_NAME_BYTES], aside[STORE_FILE_NAME_BYTES];
+    store_unsettled unsettled;
+    store_file_name(name, STORE_FILE_MAPS, set->name, set->version);
+    hop_status status = store_file_write_aside(folder->fd, name, how, store_write_maps, (void *)set, aside, error);
     if (status != HOP_OK)
         return status;
-    pthread_mutex_lock(&folder->lock);
-    if (there(folder, of) && !atomic_load(&set->progress.cancel)) /* another set may have that name by now */
-        status = settle(folder, aside, name, error);
-    else
+    store_kept *kept = store_kept_hold(folder, set->name, false);
+    /* Another version may be current by now, another set have that name. */
+    if (kept && kept->newest == set->version && !atomic_load(&set->progress.cancel)) {
+        status = store_file_settle(folder->fd, aside, name, &unsettled, error);
+        uint64_t before = kept->maps;
+        if (status == HOP_OK && before && before != set->version) {
+            store_file_name(name, STORE_FILE_MAPS, set->name, before);
+            store_file_remove(folder->fd, name);
+        }
+        pthread_mutex_lock(&folder->lock);
+        if (status == HOP_OK)
+            kept->maps = set->version;
+        pthread_mutex_unlock(&folder->lock);
+    } else {
         (void)store_system_calls->unlink(folder->fd, aside);
-    pthread_mutex_unlock(&folder->lock);
+    }
+    if (kept)
+        store_kept_release(folder, kept);
     return status;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
-/* HOP_E_NOT_FOUND where there is none. A FIFO of that name must not be waited for, nor a link be followed. */
-static hop_status open_file(store_folder *folder, const char *name, int *file, hop_error *error)
+/* A log that a stop has left with a slot half written, or with bytes that do not count. Held. */
+static void mend_log(store_folder *folder, const char *name, const store_log_reader *log)
 {
-    *file = store_system_calls->open(folder->fd, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
-    if (*file < 0 && errno == ENOENT)
-        return hop_fail(error, HOP_E_NOT_FOUND, "%.140s: there is no such file", name);
-    if (*file < 0 && errno == ELOOP)
-        return hop_fail(error, HOP_E_IO, "%.140s: it is a symbolic link, which is not followed", name);
-    return *file < 0 ? cannot("open", name, errno, error) : HOP_OK;
+    int file;
+    hop_error error = HOP_ERROR_NONE;
+    hop_status status = store_file_open(folder->fd, name, true, &file, &error);
+    if (status == HOP_OK) {
+        status = store_log_mend(file, log, &error);
+        store_system_calls->close(file);
+    }
+    if (status != HOP_OK)
+        store_folder_say(folder, true, "%s: it is left as it is: %s", name, error.text);
+}
+
+/* What was found of a name's newest version, the first time: nobody may change it before. */
+static void now_loaded(store_folder *folder, const store_replay *replay, const store_loss *loss, const store_set *set)
+{
+    const store_log_reader *log = store_replay_log(replay);
+    store_kept *kept = store_kept_hold(folder, set->name, false);
+    if (kept && !kept->loaded && kept->snapshot == store_replay_base(replay)->version) {
+        pthread_mutex_lock(&folder->lock);
+        kept->loaded = true;
+        kept->base = *store_replay_base(replay);
+        kept->snapshot_bytes = store_replay_snapshot(replay)->container.file_bytes;
+        kept->unsure = loss->reason[0] != '\0';
+        kept->newest = kept->unsure ? loss->newest : set->version;
+        kept->log_bytes = log ? log->read.end : 0;
+        kept->log_records = log ? log->read.records : 0;
+        pthread_mutex_unlock(&folder->lock);
+        if (log && !kept->unsure && store_log_wants_mending(log)) {
+            char name[STORE_FILE_NAME_BYTES];
+            store_file_name(name, STORE_FILE_LOG, kept->name, kept->snapshot);
+            mend_log(folder, name, log);
+        }
+        tell_if_long(folder, kept);
+    }
+    if (kept)
+        store_kept_release(folder, kept);
+}
+
+/* HOP_E_NOT_FOUND: that version has no log. */
+static hop_status open_log(store_folder *folder, const char *name, uint64_t version, int *log, hop_error *error)
+{
+    char of[STORE_FILE_NAME_BYTES];
+    store_file_name(of, STORE_FILE_LOG, name, version);
+    pthread_mutex_lock(&folder->lock);
+    const store_kept *kept = find(folder, name);
+    bool none = kept && kept->snapshot == version && !kept->logged;
+    pthread_mutex_unlock(&folder->lock);
+    *log = -1;
+    return none ? HOP_E_NOT_FOUND : store_file_open(folder->fd, of, false, log, error);
+}
+
+static hop_status load(store_folder *folder, int file, const char *name, uint64_t version, const store_loading *loading,
+                       store_set **out, store_loss *loss, hop_error *error)
+{
+    char log_name[STORE_FILE_NAME_BYTES];
+    int log;
+    store_file_name(log_name, STORE_FILE_LOG, name, version);
+    hop_error cause = HOP_ERROR_NONE;
+    hop_status opened = open_log(folder, name, version, &log, &cause);
+    store_replay *replay = NULL;
+    hop_status status = store_replay_new(file, log, name, version, loading, &replay, loss, error);
+    if (status == HOP_OK && loss->reason[0]) {
+        snprintf(cause.text, sizeof cause.text, "%s", loss->reason);
+        snprintf(loss->reason, sizeof loss->reason, "%.100s: %.120s", log_name, cause.text);
+    } else if (status == HOP_OK && opened != HOP_OK && opened != HOP_E_NOT_FOUND) {
+        *loss = (store_loss){.newest = version};
+        snprintf(loss->reason, sizeof loss->reason, "%s", cause.text);
+    }
+    if (status == HOP_OK)
+        status = store_replay_build(replay, out, error);
+    if (status == HOP_OK)
+        now_loaded(folder, replay, loss, *out);
+    store_replay_free(replay);
+    if (log >= 0)
+        store_system_calls->close(log);
+    return status;
 }
 
 /* The reader's reason, behind the file's name. */
@@ -343,27 +662,47 @@ static hop_status close_file(int file, const char *name, hop_status status, cons
     return status == HOP_OK ? HOP_OK : hop_fail(error, status, "%.120s: %.110s", name, cause->text);
 }
 
-hop_status store_folder_load(store_folder *folder, const char *name, uint64_t version, const store_loading *loading,
-                             store_set **out, hop_error *error)
+hop_status store_folder_cost(store_folder *folder, const char *name, uint64_t version, hop_packing packing,
+                             store_cost *out, hop_error *error)
 {
-    char of[FILE_NAME_BYTES];
-    int file;
-    set_name(of, name, version);
-    hop_status status = open_file(folder, of, &file, error);
+    char of[STORE_FILE_NAME_BYTES];
+    int file, log;
+    store_file_name(of, STORE_FILE_SET, name, version);
+    hop_status status = store_file_open(folder->fd, of, false, &file, error);
     if (status != HOP_OK)
         return status;
     hop_error cause = HOP_ERROR_NONE;
-    status = store_snapshot_read(file, name, version, loading, out, &cause);
+    (void)!open_log(folder, name, version, &log, NULL); /* what is wrong with it is met again */
+    status = store_replay_cost(file, log, name, version, packing, out, &cause);
+    if (log >= 0)
+        store_system_calls->close(log);
+    return close_file(file, of, status, &cause, error);
+}
+
+hop_status store_folder_load(store_folder *folder, const char *name, uint64_t version, const store_loading *loading,
+                             store_set **out, store_loss *loss, hop_error *error)
+{
+    char of[STORE_FILE_NAME_BYTES];
+    int file;
+    *loss = (store_loss){0};
+    store_file_name(of, STORE_FILE_SET, name, version);
+    hop_status status = store_file_open(folder->fd, of, false, &file, error);
+    if (status != HOP_OK)
+        return status;
+    hop_error cause = HOP_ERROR_NONE;
+    store_loading from_here = *loading;
+    from_here.listener = folder->listener;
+    status = load(folder, file, name, version, &from_here, out, loss, &cause);
     return close_file(file, of, status, &cause, error);
 }
 
 hop_status store_folder_load_maps(store_folder *folder, store_set *set, size_t bytes_most, const hop_executor *executor,
                                   const atomic_bool *cancel, hop_error *error)
 {
-    char of[FILE_NAME_BYTES];
+    char of[STORE_FILE_NAME_BYTES];
     int file;
-    maps_name(of, set->name, set->version);
-    hop_status status = open_file(folder, of, &file, error);
+    store_file_name(of, STORE_FILE_MAPS, set->name, set->version);
+    hop_status status = store_file_open(folder->fd, of, false, &file, error);
     if (status != HOP_OK)
         return status;
     hop_error cause = HOP_ERROR_NONE;
@@ -373,99 +712,119 @@ hop_status store_folder_load_maps(store_folder *folder, store_set *set, size_t b
 
 /* ---- removing ------------------------------------------------------------------------------------------ */
 
-static void remove_maps(store_folder *folder, const char *name, uint64_t version)
+/* The newest files first: whatever stops it in between leaves none that would count in place of a newer one. */
+void store_kept_tidy(store_folder *folder, store_kept *kept)
 {
-    char of[FILE_NAME_BYTES];
-    maps_name(of, name, version);
-    (void)store_system_calls->unlink(folder->fd, of);
+    listing list;
+    if (!kept->older || list_files(folder, &list, NULL) != HOP_OK)
+        return;
+    for (size_t i = 0; i < list.n; i++) {
+        const listed *file = &list.files[i];
+        if (strcmp(file->found.name, kept->name) == 0 && file->kind != STORE_FILE_STALE &&
+            file->found.version < kept->snapshot)
+            remove_file(folder, file);
+    }
+    free_listing(&list);
+    pthread_mutex_lock(&folder->lock);
+    kept->older = false;
+    if (kept->maps < kept->snapshot)
+        kept->maps = 0;
+    pthread_mutex_unlock(&folder->lock);
 }
 
 void store_folder_remove_older(store_folder *folder, const char *name, uint64_t version)
 {
-    store_found *found = NULL;
-    size_t n = 0;
-    if (store_folder_list(folder, &found, &n, NULL) != HOP_OK)
+    store_kept *kept = store_kept_hold(folder, name, false);
+    if (!kept)
         return;
-    pthread_mutex_lock(&folder->lock);
-    for (size_t i = 0; i < n; i++) {
-        char of[FILE_NAME_BYTES];
-        if (strcmp(found[i].name, name) != 0 || found[i].version >= version)
-            continue;
-        set_name(of, name, found[i].version);
-        (void)store_system_calls->unlink(folder->fd, of);
-        remove_maps(folder, name, found[i].version);
-    }
-    pthread_mutex_unlock(&folder->lock);
-    free(found);
-}
-
-static void leaving_names(const store_found *found, char of[FILE_NAME_BYTES],
-                          char leaving[FILE_NAME_BYTES + sizeof LEAVING])
-{
-    set_name(of, found->name, found->version);
-    snprintf(leaving, FILE_NAME_BYTES + sizeof LEAVING, "%s" LEAVING, of);
+    if (version >= kept->snapshot)
+        store_kept_tidy(folder, kept);
+    store_kept_release(folder, kept);
 }
 
 /*
- * Renamed, so that it can be undone until the directory is synced. The oldest first: whatever stops it in between
- * leaves the newest, which is the one that counts. Returns how many of n, in front, still have their names.
+ * The files of a name get other names, so that it can be undone until that is durable: the older versions first, and
+ * the newest once their names are gone for good, which is the moment that counts. Whatever stops it before leaves the
+ * newest, whatever stops it after leaves nothing that counts.
  */
-static size_t rename_away(store_folder *folder, const store_found *found, size_t n)
+typedef struct leaving {
+    size_t n; /* files of sets of this name, the newest first */
+    const listed **set;
+    char (*aside)[STORE_FILE_NAME_BYTES]; /* "": it has its name still */
+} leaving;
+
+static bool move_away(const store_folder *folder, leaving *files, size_t from, size_t to)
 {
-    for (; n > 0; n--) {
-        char of[FILE_NAME_BYTES], leaving[FILE_NAME_BYTES + sizeof LEAVING];
-        leaving_names(&found[n - 1], of, leaving);
-        if (store_system_calls->rename(folder->fd, of, leaving) != 0)
-            break;
+    for (size_t i = to; i > from; i--) {
+        char name[STORE_FILE_NAME_BYTES];
+        const store_found *found = &files->set[i - 1]->found;
+        store_file_name(name, STORE_FILE_SET, found->name, found->version);
+        if (!store_file_move_away(folder->fd, name, files->aside[i - 1])) {
+            files->aside[i - 1][0] = '\0';
+            return false;
+        }
     }
-    return n;
+    return to == from || store_system_calls->sync(folder->fd) == 0;
 }
 
-static bool rename_back(store_folder *folder, const store_found *found, size_t n)
+static bool move_back(const store_folder *folder, leaving *files)
 {
     bool all = true;
-    for (size_t i = 0; i < n; i++) {
-        char of[FILE_NAME_BYTES], leaving[FILE_NAME_BYTES + sizeof LEAVING];
-        leaving_names(&found[i], of, leaving);
-        all = store_system_calls->rename(folder->fd, leaving, of) == 0 && all;
+    for (size_t i = 0; i < files->n; i++) {
+        char name[STORE_FILE_NAME_BYTES];
+        const store_found *found = &files->set[i]->found;
+        store_file_name(name, STORE_FILE_SET, found->name, found->version);
+        if (files->aside[i][0])
+            all = store_system_calls->rename(folder->fd, files->aside[i], name) == 0 && all;
     }
     return all;
 }
 
-static void remove_renamed(store_folder *folder, const store_found *found, size_t n)
+static hop_status remove_files(store_folder *folder, const char *name, const listing *list, leaving *files,
+                               hop_error *error)
 {
-    for (size_t i = 0; i < n; i++) {
-        char of[FILE_NAME_BYTES], leaving[FILE_NAME_BYTES + sizeof LEAVING];
-        leaving_names(&found[i], of, leaving);
-        (void)store_system_calls->unlink(folder->fd, leaving);
-        remove_maps(folder, found[i].name, found[i].version);
+    for (size_t i = 0; i < list->n; i++)
+        if (list->files[i].kind == STORE_FILE_SET && strcmp(list->files[i].found.name, name) == 0)
+            files->set[files->n++] = &list->files[i];
+    if (files->n == 0)
+        return HOP_OK;
+    if (!move_away(folder, files, 1, files->n) || !move_away(folder, files, 0, 1)) {
+        int code = errno;
+        bool back = move_back(folder, files);
+        return hop_fail(error, store_system_status(code), "cannot remove the files of '%.130s': %s%s", name,
+                        strerror(code), back ? "" : "; some are renamed and will be gone after a restart");
     }
+    for (size_t i = 0; i < files->n; i++)
+        store_file_remove(folder->fd, files->aside[i]);
+    for (size_t i = 0; i < list->n; i++) /* what is of no use without its set */
+        if ((list->files[i].kind == STORE_FILE_LOG || list->files[i].kind == STORE_FILE_MAPS) &&
+            strcmp(list->files[i].found.name, name) == 0)
+            remove_file(folder, &list->files[i]);
+    return HOP_OK;
 }
 
 hop_status store_folder_remove(store_folder *folder, const char *name, hop_error *error)
 {
-    store_found *found = NULL;
-    size_t all = 0, n = 0;
-    hop_status status = store_folder_list(folder, &found, &all, error);
-    if (status != HOP_OK)
-        return status;
-    size_t first = 0;
-    while (first < all && strcmp(found[first].name, name) != 0)
-        first++;
-    while (first + n < all && strcmp(found[first + n].name, name) == 0)
-        n++;
-    pthread_mutex_lock(&folder->lock);
-    const store_found *of_name = found + first;
-    size_t kept = rename_away(folder, of_name, n);
-    if (kept > 0 || store_system_calls->sync(folder->fd) != 0) {
-        int code = errno;
-        bool back = rename_back(folder, of_name + kept, n - kept);
-        status = hop_fail(error, HOP_E_IO, "cannot remove the files of '%.130s': %s%s", name, strerror(code),
-                          back ? "" : "; some are renamed and will be gone after a restart");
-    } else {
-        remove_renamed(folder, of_name, n);
+    listing list;
+    store_kept *kept = store_kept_hold(folder, name, false);
+    hop_status status = list_files(folder, &list, error);
+    if (status == HOP_OK) {
+        leaving files = {.set = calloc(list.n + 1, sizeof *files.set),
+                         .aside = calloc(list.n + 1, sizeof *files.aside)};
+        if (files.set && files.aside)
+            status = remove_files(folder, name, &list, &files, error);
+        else
+            status = hop_fail(error, HOP_E_NOMEM, "out of memory");
+        free(files.set);
+        free(files.aside);
+        free_listing(&list);
     }
-    pthread_mutex_unlock(&folder->lock);
-    free(found);
+    if (kept && status == HOP_OK) {
+        pthread_mutex_lock(&folder->lock);
+        kept->snapshot = 0;
+        pthread_mutex_unlock(&folder->lock);
+    }
+    if (kept)
+        store_kept_release(folder, kept);
     return status;
 }

@@ -72,12 +72,16 @@ hop_status store_maps_read(store_set *set, int file, size_t bytes_most, const ho
                            const atomic_bool *cancel, hop_error *error)
 {
     store_container container;
-    uint64_t content_hash = 0;
     int64_t degree = 0;
+    store_identity identity = {.kind = kind,
+                               .oldest = HOP_PARTS_FORMAT,
+                               .newest = HOP_PARTS_FORMAT,
+                               .name = set->name,
+                               .version = set->version};
     hop_status status = store_container_read(file, &container, error);
     if (status == HOP_OK)
-        status = store_fields_check(&container, kind, HOP_PARTS_FORMAT, set->name, set->version, &content_hash, error);
-    if (status == HOP_OK && content_hash != set->content_hash)
+        status = store_fields_check(&container, &identity, error);
+    if (status == HOP_OK && identity.content_hash != set->content_hash)
         status = hop_fail(error, HOP_E_FORMAT, "they are of a set of other content");
     if (status == HOP_OK && !store_fields_integer(&container, "degree", 1, HOP_PLAN_DEGREE_MAX, &degree))
         status = hop_fail(error, HOP_E_FORMAT, "they have no degree");

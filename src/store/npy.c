@@ -399,6 +399,22 @@ static void convert(store_npy_type type, const unsigned char *s, size_t step, si
     }
 }
 
+size_t store_npy_element_bytes(store_npy_type type)
+{
+    size_t i = 0;
+    while (types[i].type != type)
+        i++;
+    return types[i].bytes;
+}
+
+void store_npy_convert(store_npy_type type, const void *bytes, size_t n, float *out)
+{
+    if (type == STORE_NPY_F4)
+        memcpy(out, bytes, n * sizeof *out);
+    else
+        convert(type, bytes, store_npy_element_bytes(type), n, out, 1);
+}
+
 size_t store_first_not_finite(const float *x, size_t n)
 {
     enum { BLOCK = 1024 };

@@ -61,6 +61,11 @@ HOP_WARN_UNUSED hop_status store_npy_check_length(const store_npy_header *header
 HOP_WARN_UNUSED hop_status store_npy_rows(const store_npy_header *header, const void *data, size_t first_row, size_t n,
                                           float *out, hop_error *error);
 
+size_t store_npy_element_bytes(store_npy_type type);
+
+/* n elements, one after the other and aligned to nothing, as f32 at out: f2 and u1 exactly, f8 rounded to nearest. */
+void store_npy_convert(store_npy_type type, const void *bytes, size_t n, float *out);
+
 /* The first element of n f32 that is NaN or Inf; n where all are finite. Cost: memory speed. */
 size_t store_first_not_finite(const float *x, size_t n);
 

@@ -2,6 +2,10 @@
  * operations.h - work on published sets that nobody waits for: building feature maps on one background thread, and
  * studies (studies.h) on another.
  *
+ * A set that comes with maps, carried over from the version before, is given a moment in which the next change may come;
+ * then they are kept on disk, or, where many changes have left them worse than fresh ones, model and maps are made again
+ * and take the place of the old.
+ *
  * Only the newest version of a set is worth the work. A version that was replaced or deleted is cancelled, in the
  * queue or in the middle of its build, and nobody waits until it has noticed.
  */
@@ -43,11 +47,20 @@ void store_operations_stop(store_operations *operations);
 /* Stop, drop what waits, join the threads. NULL is taken. */
 void store_operations_free(store_operations *operations);
 
+/* store_registry_swap(), as operations see it. */
+typedef struct store_swap {
+    bool (*swap)(void *context, store_set *old, store_set *new);
+    void *context;
+} store_swap;
+
+/* Who puts a set that was made again in the place of the old; {0}: nobody any more, and none is at it on return. */
+void store_operations_swap_by(store_operations *operations, store_swap swap);
+
 /*
- * Queue a set whose state is `building`; takes a reference of its own. The maps built are those of the set's
+ * Queue a set; takes a reference of its own. Where its state is `building` the maps built are those of the set's
  * max_degree, or of the largest smaller degree that fits the memory budget. The set ends up `ready`, also where no
- * map fits, or `failed` with a reason; at once where its max_degree is 0. Cannot fail, does not wait. Any thread,
- * once a set.
+ * map fits, or `failed` with a reason; at once where its max_degree is 0. A set that is `ready` stays that. Cannot fail,
+ * does not wait. Any thread, once a set.
  */
 void store_operations_submit(store_operations *operations, store_set *set);
 
@@ -58,5 +71,8 @@ void store_operations_submit(store_operations *operations, store_set *set);
 void store_operations_cancel(store_operations *operations, store_set *set);
 
 store_studies *store_operations_studies(store_operations *operations);
+
+/* What can be asked of them, and of the changes that others carry out. */
+store_progress *store_operations_progress(store_operations *operations);
 
 #endif

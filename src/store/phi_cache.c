@@ -18,7 +18,7 @@ enum { WAIT_MS = 20 };
 /* Under the cache's lock but for `sums`, which does not change once `ready` is. */
 struct store_phi {
     store_phi_cache *cache;
-    const store_set *set; /* whose last release drops the entry; borrowed */
+    const store_body *body; /* whose last release drops the entry; borrowed */
     hop_mode mode;
     double beta; /* 0 for linear, which does not depend on it; nor on the next two */
     uint64_t seed;
@@ -76,7 +76,7 @@ void store_phi_cache_free(store_phi_cache *cache)
 
 static store_phi key_of(const store_set *set, const hop_request *request)
 {
-    store_phi key = {.set = set, .mode = request->mode};
+    store_phi key = {.body = set->body, .mode = request->mode};
     if (request->mode == HOP_RANDOM_FEATURES) {
         key.beta = request->beta;
         key.seed = request->parameters.seed;
@@ -89,7 +89,7 @@ static store_phi *look_up(store_phi_cache *cache, const store_phi *key)
 {
     for (size_t i = 0; i < cache->n; i++) {
         store_phi *at = cache->entries[i];
-        if (at->set == key->set && at->mode == key->mode && at->beta == key->beta && at->seed == key->seed &&
+        if (at->body == key->body && at->mode == key->mode && at->beta == key->beta && at->seed == key->seed &&
             at->features == key->features)
             return at;
     }
@@ -167,14 +167,14 @@ const hop_phi_sums *store_phi_sums(const store_phi *phi)
     return phi->sums;
 }
 
-void store_phi_cache_forget(store_phi_cache *cache, const store_set *set)
+void store_phi_cache_forget(store_phi_cache *cache, const store_body *body)
 {
     store_phi *gone[STORE_PHI_ENTRIES];
     size_t n = 0;
     pthread_mutex_lock(&cache->lock);
     for (size_t i = 0; i < cache->n;) {
         store_phi *at = cache->entries[i];
-        if (at->set != set) {
+        if (at->body != body) {
             i++;
             continue;
         }
@@ -300,19 +300,23 @@ static hop_status make_watched(const hop_model *model, const hop_request *reques
 }
 
 /* The listed, unready entry's sums. */
-static hop_status build(store_phi_cache *cache, store_phi *phi, const hop_model *model, const hop_request *request,
+static hop_status build(store_phi_cache *cache, store_phi *phi, const store_set *set, const hop_request *request,
                         const hop_executor *executor, bool (*give_up)(void *context), void *context, hop_error *error)
 {
     size_t width = executor ? executor->width : 1;
-    size_t bytes = hop_phi_sums_build_bytes(model, request->mode, &request->parameters, width);
-    size_t kept = hop_phi_sums_bytes_estimate(model, request->mode, &request->parameters);
+    size_t bytes = hop_phi_sums_build_bytes(set->model, request->mode, &request->parameters, width);
+    size_t kept = hop_phi_sums_bytes_estimate(set->model, request->mode, &request->parameters);
     hop_status status = make_room(cache, phi, kept, bytes, error);
     if (status != HOP_OK)
         return status;
     hop_phi_sums *sums = NULL;
-    status = make_watched(model, request, executor, give_up, context, &sums, error);
-    if (status != HOP_OK)
+    status = make_watched(set->model, request, executor, give_up, context, &sums, error);
+    if (status == HOP_OK)
+        status = store_set_check(set, error); /* of rows that are no longer there */
+    if (status != HOP_OK) {
+        hop_phi_sums_free(sums);
         return status;
+    }
     phi->sums = sums;
     assert(hop_phi_sums_bytes(sums) <= kept && kept <= bytes);
     store_budget_release(phi->budget, bytes - kept);
@@ -343,7 +347,7 @@ static void list(store_phi_cache *cache, store_phi *phi, store_set *set, const s
     phi->budget = set->budget;
     read_entry(cache, phi);
     cache->entries[cache->n++] = phi;
-    atomic_store_explicit(&set->phi_cache, cache, memory_order_relaxed);
+    atomic_store_explicit(&set->body->phi_cache, cache, memory_order_relaxed);
 }
 
 /* Under the lock: NULL and HOP_OK: *spare has been listed and is the caller's to build. */
@@ -399,7 +403,7 @@ hop_status store_phi_cache_get(store_phi_cache *cache, store_set *set, const hop
         *out = found;
         return status;
     }
-    status = build(cache, mine, set->model, request, executor, give_up, context, error);
+    status = build(cache, mine, set, request, executor, give_up, context, error);
     pthread_mutex_lock(&cache->lock);
     mine->ready = status == HOP_OK;
     if (mine->ready) {
@@ -432,12 +436,12 @@ void store_phi_cache_count(store_phi_cache *cache, store_phi_counts *out)
     pthread_mutex_unlock(&cache->lock);
 }
 
-size_t store_phi_cache_bytes_of(store_phi_cache *cache, const store_set *set)
+size_t store_phi_cache_bytes_of(store_phi_cache *cache, const store_body *body)
 {
     size_t bytes = 0;
     pthread_mutex_lock(&cache->lock);
     for (size_t i = 0; i < cache->n; i++)
-        if (cache->entries[i]->set == set)
+        if (cache->entries[i]->body == body)
             bytes += cache->entries[i]->kept_bytes;
     pthread_mutex_unlock(&cache->lock);
     return bytes;

@@ -2,7 +2,7 @@
  * phi_cache.h - sums of phi (hop_phi_sums), kept from one query to the next: what linear and random_features answer
  * from.
  *
- * They belong to one version of a set and to a mode, for random_features to beta, seed and number of features too; a
+ * They belong to the rows of a version of a set (body.h) and to a mode, for random_features to beta, seed and number of features too; a
  * client may ask for any number of those. So the cache is bounded, in entries and in bytes, and gives up the least
  * recently used ones, of whatever set. Every byte is charged to the memory budget before it is allocated. Sums in use
  * stay until their last reader is done; a set that goes takes its sums along.
@@ -45,8 +45,8 @@ const hop_phi_sums *store_phi_sums(const store_phi *phi);
 /* One reader fewer. NULL is taken. Before the reader's reference to the set. */
 void store_phi_release(store_phi *phi);
 
-/* The last reader of the set is gone: drop all its sums. By store_set_release(). */
-void store_phi_cache_forget(store_phi_cache *cache, const store_set *set);
+/* The last version of these rows is gone: drop all their sums. By store_body_release(). */
+void store_phi_cache_forget(store_phi_cache *cache, const store_body *body);
 
 typedef struct store_phi_counts {
     size_t entries, bytes, limit_bytes; /* now */
@@ -55,7 +55,7 @@ typedef struct store_phi_counts {
 
 void store_phi_cache_count(store_phi_cache *cache, store_phi_counts *out);
 
-/* Bytes of the sums of one set. */
-size_t store_phi_cache_bytes_of(store_phi_cache *cache, const store_set *set);
+/* Bytes of the sums of a set's rows. */
+size_t store_phi_cache_bytes_of(store_phi_cache *cache, const store_body *body);
 
 #endif

@@ -54,6 +54,11 @@ bool store_etag_listed(const char *list, const char *etag, bool weak)
     return false;
 }
 
+static bool swap_for_operations(void *context, store_set *old, store_set *new)
+{
+    return store_registry_swap(context, old, new);
+}
+
 hop_status store_registry_new(store_operations *operations, store_registry **out, hop_error *error)
 {
     store_registry *registry = calloc(1, sizeof *registry);
@@ -61,6 +66,7 @@ hop_status store_registry_new(store_operations *operations, store_registry **out
         return hop_fail(error, HOP_E_NOMEM, "out of memory");
     registry->operations = operations;
     pthread_mutex_init(&registry->lock, NULL);
+    store_operations_swap_by(operations, (store_swap){.swap = swap_for_operations, .context = registry});
     *out = registry;
     return HOP_OK;
 }
@@ -83,6 +89,7 @@ void store_registry_free(store_registry *registry)
 {
     if (!registry)
         return;
+    store_operations_swap_by(registry->operations, (store_swap){0});
     for (size_t i = 0; i < registry->n; i++) {
         assert(!registry->entries[i]->open);
         retire(registry, registry->entries[i]->current);
@@ -175,6 +182,11 @@ static hop_status loading(const char *name, hop_error *error)
     return hop_fail(error, HOP_E_UNLOADED, "the set '%s' is being loaded", name);
 }
 
+static hop_status unloaded(const struct store_change *entry, hop_error *error)
+{
+    return hop_fail(error, HOP_E_UNLOADED, "the set '%.60s' could not be loaded: %.150s", entry->name, entry->reason);
+}
+
 /* Whether a change may be opened. */
 static hop_status free_to_change(const struct store_change *entry, hop_error *error)
 {
@@ -190,15 +202,43 @@ hop_status store_registry_get(store_registry *registry, const char *name, store_
     size_t i = find(registry, name, &found);
     store_set *set = found ? registry->entries[i]->current : NULL;
     hop_status status = HOP_OK;
-    if (set)
+    if (set && (status = store_set_usable(set, error)) == HOP_OK)
         *out = store_set_acquire(set);
+    else if (set)
+        ;
     else if (found && registry->entries[i]->loading)
         status = loading(name, error);
     else if (found && registry->entries[i]->reason[0])
-        status = hop_fail(error, HOP_E_UNLOADED, "the set '%.60s' could not be loaded: %.150s", name,
-                          registry->entries[i]->reason);
+        status = unloaded(registry->entries[i], error);
     else
         status = not_found(name, error);
+    pthread_mutex_unlock(&registry->lock);
+    return status;
+}
+
+/* Open a change: of what the name has now, which is then *base, or, without base, whether or not it has anything. */
+static hop_status open_change(store_registry *registry, const char *name, const store_condition *condition,
+                              store_change **out, store_set **base, hop_error *error)
+{
+    bool found;
+    pthread_mutex_lock(&registry->lock);
+    size_t i = find(registry, name, &found);
+    struct store_change *entry = found ? registry->entries[i] : NULL;
+    hop_status status = entry ? free_to_change(entry, error) : HOP_OK;
+    if (status == HOP_OK && base && !(entry && entry->current))
+        status = entry ? unloaded(entry, error) : not_found(name, error);
+    if (status == HOP_OK && base)
+        status = store_set_usable(entry->current, error);
+    if (status == HOP_OK)
+        status = check(entry, condition, error);
+    if (status == HOP_OK && !found)
+        status = insert_entry(registry, i, name, error);
+    if (status == HOP_OK) {
+        registry->entries[i]->open = true;
+        *out = registry->entries[i];
+        if (base)
+            *base = store_set_acquire(entry->current);
+    }
     pthread_mutex_unlock(&registry->lock);
     return status;
 }
@@ -207,46 +247,13 @@ hop_status store_registry_begin(store_registry *registry, const char *name, cons
                                 store_change **out, hop_error *error)
 {
     assert(store_name_valid(name));
-    bool found;
-    pthread_mutex_lock(&registry->lock);
-    size_t i = find(registry, name, &found);
-    hop_status status = HOP_OK;
-    if (found)
-        status = free_to_change(registry->entries[i], error);
-    if (status == HOP_OK)
-        status = check(found ? registry->entries[i] : NULL, condition, error);
-    if (status == HOP_OK && !found)
-        status = insert_entry(registry, i, name, error);
-    if (status == HOP_OK) {
-        registry->entries[i]->open = true;
-        *out = registry->entries[i];
-    }
-    pthread_mutex_unlock(&registry->lock);
-    return status;
+    return open_change(registry, name, condition, out, NULL, error);
 }
 
 hop_status store_registry_begin_revision(store_registry *registry, const char *name, const store_condition *condition,
                                          store_change **out, store_set **base, hop_error *error)
 {
-    hop_status status = store_registry_get(registry, name, base, error);
-    if (status != HOP_OK)
-        return status;
-    store_set_release(*base);
-    store_change *change = NULL;
-    status = store_registry_begin(registry, name, condition, &change, error);
-    if (status != HOP_OK)
-        return status;
-    /* Nobody else changes the entry now; but until the change was open, somebody may have. */
-    if (!change->current) {
-        status = change->reason[0] ? hop_fail(error, HOP_E_UNLOADED, "the set '%.60s' could not be loaded: %.150s",
-                                              name, change->reason)
-                                   : not_found(name, error);
-        store_registry_abandon(registry, change);
-        return status;
-    }
-    *base = store_set_acquire(change->current);
-    *out = change;
-    return HOP_OK;
+    return open_change(registry, name, condition, out, base, error);
 }
 
 /* The change is open: nobody else writes its entry. */
@@ -258,11 +265,13 @@ static void name_set(const store_change *change, store_set *set)
 hop_status store_registry_save(store_registry *registry, store_change *change, store_set *set,
                                const store_revision *revision, hop_error *error)
 {
-    (void)revision;
     if (change->version >= INT64_MAX) /* no file could say the next */
         return hop_fail(error, HOP_E_LIMIT, "'%s' is at the last version there is: delete it first", change->name);
     name_set(change, set);
-    return registry->folder ? store_folder_save(registry->folder, set, error) : HOP_OK;
+    if (!registry->folder)
+        return HOP_OK;
+    return revision ? store_folder_append(registry->folder, change->current, set, revision, error)
+                    : store_folder_save(registry->folder, set, error);
 }
 
 bool store_registry_commit(store_registry *registry, store_change *change, store_set *set)
@@ -291,6 +300,25 @@ bool store_registry_commit(store_registry *registry, store_change *change, store
     store_operations_submit(registry->operations, set);
     store_set_release(set);
     return first;
+}
+
+bool store_registry_swap(store_registry *registry, store_set *old, store_set *new)
+{
+    assert(new->version == old->version &&strcmp(new->name, old->name) == 0 && strcmp(new->etag, old->etag) == 0);
+    bool found;
+    pthread_mutex_lock(&registry->lock);
+    size_t i = find(registry, old->name, &found);
+    bool swapped = found && registry->entries[i]->current == old && !registry->entries[i]->open;
+    if (swapped)
+        registry->entries[i]->current = store_set_acquire(new); /* the other reference is for below */
+    pthread_mutex_unlock(&registry->lock);
+    if (!swapped)
+        return false;
+    retire(registry, old);
+    if (store_set_state(new) == STORE_BUILDING)
+        store_operations_submit(registry->operations, new);
+    store_set_release(new);
+    return true;
 }
 
 void store_registry_abandon(store_registry *registry, store_change *change)
@@ -344,10 +372,10 @@ hop_status store_registry_expect(store_registry *registry, const char *name, uin
     pthread_mutex_lock(&registry->lock);
     size_t i = find(registry, name, &found);
     hop_status status = found ? HOP_OK : insert_entry(registry, i, name, error);
-    if (status == HOP_OK && !found) {
+    if (status == HOP_OK && !found)
         registry->entries[i]->loading = true;
+    if (status == HOP_OK && registry->entries[i]->loading && version > registry->entries[i]->version)
         registry->entries[i]->version = version;
-    }
     pthread_mutex_unlock(&registry->lock);
     return status;
 }
@@ -367,9 +395,14 @@ void store_registry_loaded(store_registry *registry, const char *name, store_set
     if (set)
         store_set_acquire(set);
     pthread_mutex_unlock(&registry->lock);
-    if (set && !reason)
+    if (set && !reason && !set->mapping) /* which another form of the set takes the place of */
         store_operations_submit(registry->operations, set);
     store_set_release(set);
+}
+
+void store_registry_build_maps(store_registry *registry, store_set *set)
+{
+    store_operations_submit(registry->operations, set);
 }
 
 void store_registry_hold_maps(store_registry *registry, bool hold)

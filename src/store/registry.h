@@ -55,6 +55,7 @@ HOP_WARN_UNUSED hop_status store_registry_begin(store_registry *registry, const 
 /*
  * The same for a change of what is there: *base is the version that it starts from, and stays current while the change
  * is open; its reference is the caller's. Besides: HOP_E_NOT_FOUND, HOP_E_UNLOADED (its files cannot be loaded).
+ * HOP_E_BUSY comes before all others, also while the first upload of the name is under way.
  */
 HOP_WARN_UNUSED hop_status store_registry_begin_revision(store_registry *registry, const char *name,
                                                          const store_condition *condition, store_change **out,
@@ -76,6 +77,17 @@ HOP_WARN_UNUSED hop_status store_registry_save(store_registry *registry, store_c
  */
 bool store_registry_commit(store_registry *registry, store_change *change, store_set *set);
 
+/*
+ * store_registry_swap() - put `new` in the place of `old`: the same content in another form (in private memory instead of
+ * a mapping; with a fresh model), of the same name, version and etag, which nobody sees yet.
+ *
+ * True: `new` is current, the caller's reference to it is taken over, the work on the feature maps of `old` is cancelled
+ * and readers of `old` finish; where the state of `new` is `building` its maps are queued. False: `old` is not current
+ * any more or a change of its name is open, which may replace it; nothing happened. Writes nothing to the folder. The
+ * caller has a reference to `old`, and keeps it. Any thread.
+ */
+bool store_registry_swap(store_registry *registry, store_set *old, store_set *new);
+
 /* End a change that came to nothing. NULL is taken. */
 void store_registry_abandon(store_registry *registry, store_change *change);
 
@@ -87,15 +99,22 @@ void store_registry_abandon(store_registry *registry, store_change *change);
 HOP_WARN_UNUSED hop_status store_registry_delete(store_registry *registry, const char *name,
                                                  const store_condition *condition, hop_error *error);
 
-/* A set of that name and newest version is in the folder: its name is taken, and answers that it loads. HOP_E_NOMEM. */
+/*
+ * A set of that name is in the folder, and its newest version is that or a later one: its name is taken, and answers that
+ * it loads. Again, where a later one is found while it loads. HOP_E_NOMEM, which the first call for a name alone gives.
+ */
 HOP_WARN_UNUSED hop_status store_registry_expect(store_registry *registry, const char *name, uint64_t version,
                                                  hop_error *error);
 
 /*
  * What became of it: a named set, whose reference is taken over, or NULL, with the reason. With both the set is an
- * earlier version than expected: it answers, and is `failed`.
+ * earlier version than expected: it answers, and is `failed`. Feature maps of a set whose rows are mapped are not queued:
+ * they wait for the one that store_registry_swap() puts in its place.
  */
 void store_registry_loaded(store_registry *registry, const char *name, store_set *set, const char *reason);
+
+/* The set whose rows are mapped stays what it is: queue its maps after all. Once, of the set that was loaded. */
+void store_registry_build_maps(store_registry *registry, store_set *set);
 
 /* Sets are still to be loaded, or none any more: store_operations_hold(). */
 void store_registry_hold_maps(store_registry *registry, bool hold);

@@ -5,7 +5,6 @@
 
 #include "core/checked.h"
 #include "core/status.h"
-#include "store/container.h"
 #include "store/fields.h"
 
 #include <inttypes.h>
@@ -14,6 +13,28 @@
 
 /* Largest d and p that a set may have: what the model takes. */
 enum { DIMENSION_MAX = 1 << 20 };
+
+/* Parts of the frame that the model was made in. */
+enum { KEY_CENTRE, KEY_SCALE, VALUE_CENTRE, VALUE_SCALE, MEAN, FRAME_PARTS };
+static const char *const frame_names[FRAME_PARTS] = {"key_centre", "key_scale", "value_centre", "value_scale", "mean"};
+
+/* How many numbers a part has in a set of these sizes; 0: it has none. */
+static size_t frame_numbers(int part, size_t d, size_t p, hop_similarity similarity)
+{
+    return part == VALUE_CENTRE || part == VALUE_SCALE ? p : part == MEAN && similarity != HOP_CENTERED_COSINE ? 0 : d;
+}
+
+static void add_frame(store_container *container, const store_set *set)
+{
+    const hop_frames frames = hop_model_frames(set->model);
+    const double *const parts[FRAME_PARTS] = {frames.key_centre, frames.key_scale, frames.value_centre,
+                                              frames.value_scale, frames.mean};
+    for (int part = 0; part < FRAME_PARTS; part++) {
+        size_t n = frame_numbers(part, set->d, set->values ? set->p : 0, hop_model_similarity(set->model));
+        if (n > 0)
+            store_container_tensor(container, frame_names[part], STORE_F64, 2, 1, n, parts[part]);
+    }
+}
 
 hop_status store_snapshot_write(const store_set *set, int file, hop_error *error)
 {
@@ -24,6 +45,10 @@ hop_status store_snapshot_write(const store_set *set, int file, hop_error *error
     store_container_field(&container, "beta", "%.17g", set->beta);
     store_container_field(&container, "max_error", "%.17g", set->max_error);
     store_container_field(&container, "max_degree", "%d", set->max_degree);
+    store_container_field(&container, "next_id", "%" PRIu64, set->next_id);
+    add_frame(&container, set);
+    if (set->ids)
+        store_container_tensor(&container, "ids", STORE_I64, 1, set->M, 0, set->ids);
     store_container_tensor(&container, "memories", STORE_F32, 2, set->M, set->d, set->memories);
     if (set->values)
         store_container_tensor(&container, "values", STORE_F32, 2, set->M, set->p, set->values);
@@ -33,140 +58,117 @@ hop_status store_snapshot_write(const store_set *set, int file, hop_error *error
     return store_container_write(&container, file, error);
 }
 
-/* What the header says, typed and within bounds. */
-typedef struct described {
-    const store_tensor *memories, *values, *labels;
-    size_t M, d, p; /* p = 0: no values */
-    hop_similarity similarity;
-    int64_t created_ms;
-    store_options options;
-} described;
-
-static bool describe(const store_container *container, described *out)
+static bool is_shape(const store_tensor *tensor, store_dtype dtype, unsigned rank, size_t rows, size_t columns)
 {
+    return tensor->dtype == dtype && tensor->rank == rank && tensor->shape[0] == rows && tensor->shape[1] == columns;
+}
+
+/* The tensors, of which nothing but what is known here may be there. */
+static bool describe_tensors(store_snapshot *out)
+{
+    const store_tensor *memories = store_container_find_tensor(&out->container, "memories");
+    const store_tensor *values = store_container_find_tensor(&out->container, "values");
+    const store_tensor *labels = store_container_find_tensor(&out->container, "labels");
+    const store_tensor *ids = out->format > 1 ? store_container_find_tensor(&out->container, "ids") : NULL;
+    if (!memories)
+        return false;
+    out->M = memories->shape[0];
+    out->d = memories->shape[1];
+    out->p = values ? values->shape[1] : 0;
+    if (!is_shape(memories, STORE_F32, 2, out->M, out->d) || out->M == 0 || out->d == 0 || out->d > DIMENSION_MAX ||
+        (values && (!is_shape(values, STORE_F32, 2, out->M, out->p) || out->p == 0 || out->p > DIMENSION_MAX)) ||
+        (labels && (labels->dtype != STORE_U8 || labels->rank != 1 || labels->bytes < out->M))) /* each has its NUL */
+        return false;
+    size_t known = (size_t)1 + (values != NULL) + (labels != NULL);
+    if (out->format > 1) {
+        if (ids && !is_shape(ids, STORE_I64, 1, out->M, 1))
+            return false;
+        known += ids != NULL;
+        for (int part = 0; part < FRAME_PARTS; part++) {
+            const store_tensor *tensor = store_container_find_tensor(&out->container, frame_names[part]);
+            size_t n = frame_numbers(part, out->d, out->p, out->similarity);
+            if ((n > 0) != (tensor != NULL) || (tensor && !is_shape(tensor, STORE_F64, 2, 1, n)))
+                return false;
+            known += tensor != NULL;
+        }
+    }
+    if (out->format == 1)
+        out->next_id = out->M;
+    return out->container.n_tensors == known && out->next_id >= out->M && (ids || out->next_id == out->M);
+}
+
+static bool describe(store_snapshot *out)
+{
+    const store_container *container = &out->container;
     const char *similarity = store_container_find(container, "similarity");
-    int64_t max_degree;
-    *out = (described){
-        .memories = store_container_find_tensor(container, "memories"),
-        .values = store_container_find_tensor(container, "values"),
-        .labels = store_container_find_tensor(container, "labels"),
-    };
-    size_t tensors = (size_t)1 + (out->values != NULL) + (out->labels != NULL);
-    if (!out->memories || container->n_tensors != tensors || !similarity ||
-        hop_similarity_parse(similarity, &out->similarity, NULL) != HOP_OK ||
+    int64_t max_degree, next_id = 0;
+    if (!similarity || hop_similarity_parse(similarity, &out->similarity, NULL) != HOP_OK ||
         !store_fields_integer(container, "created_ms", 0, INT64_MAX, &out->created_ms) ||
         !store_fields_integer(container, "max_degree", -1, 1000, &max_degree) ||
+        (out->format > 1 && !store_fields_integer(container, "next_id", 1, INT64_MAX, &next_id)) ||
         !store_fields_real(container, "beta", &out->options.beta) ||
-        !store_fields_real(container, "max_error", &out->options.max_error))
+        !store_fields_real(container, "max_error", &out->options.max_error) || out->options.beta <= 0 ||
+        out->options.max_error < 0)
         return false;
     out->options.max_degree = (int)max_degree;
-    out->M = out->memories->shape[0];
-    out->d = out->memories->shape[1];
-    out->p = out->values ? out->values->shape[1] : 0;
-    return out->memories->dtype == STORE_F32 && out->memories->rank == 2 && out->M > 0 && out->d > 0 &&
-           out->d <= DIMENSION_MAX && out->options.beta > 0 && out->options.max_error >= 0 &&
-           (!out->values || (out->values->dtype == STORE_F32 && out->values->rank == 2 &&
-                             out->values->shape[0] == out->M && out->p > 0 && out->p <= DIMENSION_MAX)) &&
-           (!out->labels || (out->labels->dtype == STORE_U8 && out->labels->rank == 1 &&
-                             out->labels->bytes >= out->M)); /* an empty label has its NUL */
+    out->next_id = (uint64_t)next_id;
+    return describe_tensors(out);
 }
 
-/* Labels as they lie in the file: each with its NUL. */
-static hop_status name_rows(store_builder *builder, const char *text, size_t bytes, size_t M, const char **labels,
-                            hop_error *error)
+hop_status store_snapshot_open(int file, const char *name, uint64_t version, store_snapshot *out, hop_error *error)
 {
-    const char *at = text, *end = text + bytes;
-    size_t n = 0;
-    while (at < end && n < M) {
-        const char *nul = memchr(at, '\0', (size_t)(end - at));
-        if (!nul)
-            break;
-        labels[n++] = at;
-        at = nul + 1;
-    }
-    if (at != end || n != M)
-        return hop_fail(error, HOP_E_FORMAT, "its labels are not one a memory");
-    return store_builder_label(builder, M, labels, error);
-}
-
-static hop_status read_labels(store_builder *builder, int file, const described *file_says,
-                              const store_loading *loading, hop_error *error)
-{
-    const store_tensor *tensor = file_says->labels;
-    size_t pointers, bytes;
-    if (!hop_mul_size(file_says->M, sizeof(char *), &pointers) || !hop_add_size(pointers, tensor->bytes, &bytes))
-        return hop_fail(error, HOP_E_FORMAT, "it has more labels than this machine can address");
-    hop_status status = store_budget_charge(loading->budget, bytes, "reading the labels of this set", error);
+    store_identity identity = {.kind = "set",
+                               .oldest = STORE_SNAPSHOT_FORMAT_OLDEST,
+                               .newest = STORE_SNAPSHOT_FORMAT,
+                               .name = name,
+                               .version = version};
+    hop_status status = store_container_read(file, &out->container, error);
+    if (status == HOP_OK)
+        status = store_fields_check(&out->container, &identity, error);
     if (status != HOP_OK)
         return status;
-    const char **labels = malloc(pointers);
-    char *text = malloc(tensor->bytes);
-    if (labels && text)
-        status = store_container_read_tensor(file, tensor, loading->executor, loading->cancel, text, error);
-    else
-        status = hop_fail(error, HOP_E_NOMEM, "out of memory for %zu labels", file_says->M);
-    if (status == HOP_OK)
-        status = name_rows(builder, text, tensor->bytes, file_says->M, labels, error);
-    free(labels);
-    free(text);
-    store_budget_release(loading->budget, bytes);
-    return status;
+    out->format = identity.format;
+    out->version = version;
+    out->content_hash = identity.content_hash;
+    return describe(out) ? HOP_OK : hop_fail(error, HOP_E_FORMAT, "what its header says of the set is not consistent");
 }
 
-static hop_status read_rows(store_builder *builder, int file, const described *file_says, const store_loading *loading,
-                            hop_error *error)
+size_t store_snapshot_frames_bytes(const store_snapshot *snapshot)
 {
-    float *memories, *values;
-    hop_status status = store_builder_claim(builder, file_says->M, &memories, &values, error);
-    if (status == HOP_OK)
-        status =
-            store_container_read_tensor(file, file_says->memories, loading->executor, loading->cancel, memories, error);
-    if (status == HOP_OK && values)
-        status =
-            store_container_read_tensor(file, file_says->values, loading->executor, loading->cancel, values, error);
-    return status;
+    size_t n = 0; /* no part has more than DIMENSION_MAX */
+    for (int part = 0; part < FRAME_PARTS && snapshot->format > 1; part++)
+        n += frame_numbers(part, snapshot->d, snapshot->p, snapshot->similarity);
+    return n * sizeof(double);
 }
 
-static hop_status build(int file, const described *file_says, const store_loading *loading, store_set **out,
-                        hop_error *error)
+hop_status store_snapshot_read_frames(int file, const store_snapshot *snapshot, hop_frames *out, double **block,
+                                      hop_error *error)
 {
-    store_builder *builder = NULL;
-    hop_status status =
-        store_builder_new(loading->budget, 0, file_says->d, file_says->p, file_says->similarity, &builder, error);
-    if (status == HOP_OK) {
-        store_builder_set_packing(builder, loading->packing);
-        status = read_rows(builder, file, file_says, loading, error);
+    *out = (hop_frames){0};
+    *block = NULL;
+    size_t bytes = store_snapshot_frames_bytes(snapshot);
+    if (bytes == 0)
+        return HOP_OK;
+    double *at = malloc(bytes);
+    const double *parts[FRAME_PARTS] = {NULL};
+    if (!at)
+        return hop_fail(error, HOP_E_NOMEM, "out of memory");
+    *block = at;
+    for (int part = 0; part < FRAME_PARTS; part++) {
+        size_t n = frame_numbers(part, snapshot->d, snapshot->p, snapshot->similarity);
+        if (n == 0)
+            continue;
+        const store_tensor *tensor = store_container_find_tensor(&snapshot->container, frame_names[part]);
+        hop_status status = store_container_read_tensor(file, tensor, NULL, NULL, at, error);
+        if (status != HOP_OK)
+            return status;
+        parts[part] = at;
+        at += n;
     }
-    if (status == HOP_OK && file_says->labels)
-        status = read_labels(builder, file, file_says, loading, error);
-    if (status == HOP_OK)
-        status = store_builder_finish(builder, &file_says->options, loading->executor, out, error);
-    store_builder_free(builder);
-    return status;
-}
-
-hop_status store_snapshot_read(int file, const char *name, uint64_t version, const store_loading *loading,
-                               store_set **out, hop_error *error)
-{
-    store_container container;
-    described file_says;
-    uint64_t content_hash;
-    store_set *set = NULL;
-    hop_status status = store_container_read(file, &container, error);
-    if (status == HOP_OK)
-        status = store_fields_check(&container, "set", STORE_SNAPSHOT_FORMAT, name, version, &content_hash, error);
-    if (status == HOP_OK && !describe(&container, &file_says))
-        status = hop_fail(error, HOP_E_FORMAT, "what its header says of the set is not consistent");
-    if (status == HOP_OK)
-        status = build(file, &file_says, loading, &set, error);
-    if (status != HOP_OK)
-        return status;
-    if (set->content_hash != content_hash) {
-        store_set_release(set);
-        return hop_fail(error, HOP_E_FORMAT, "its content is not what its etag stands for");
-    }
-    set->created_ms = file_says.created_ms;
-    store_set_name(set, name, version);
-    *out = set;
+    *out = (hop_frames){.key_centre = parts[KEY_CENTRE],
+                        .key_scale = parts[KEY_SCALE],
+                        .value_centre = parts[VALUE_CENTRE],
+                        .value_scale = parts[VALUE_SCALE],
+                        .mean = parts[MEAN]};
     return HOP_OK;
 }

@@ -15,17 +15,16 @@
 /* Behind queries and behind the builds of feature maps. */
 enum { STUDY_NICE = 15 };
 
-/* One operation, from when it is asked for until STORE_STUDIES_KEPT others have ended after it. */
+/* One measurement, from when it is asked for until it succeeds, or until its failure was shown. */
 typedef struct study {
-    uint64_t id;
-    store_study_state state;
-    store_set *set; /* with a reference while queued or running; NULL afterwards */
+    uint64_t id;            /* of its entry in the table of operations */
+    store_work *work;       /* NULL: it failed */
+    hop_progress *progress; /* the entry's; as long as that is open */
+    store_set *set;         /* with a reference while queued or running; NULL afterwards */
+    bool running;
     char name[STORE_NAME_BYTES], etag[STORE_ETAG_BYTES];
     uint64_t version;
     int64_t created_ms;
-    hop_progress progress;
-    hop_error error;
-    bool shown; /* that it failed */
     struct study *next;
 } study;
 
@@ -33,28 +32,17 @@ struct store_studies {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* something is queued, or `stopping` */
-    study *first, *last;    /* in the order of their ids */
-    size_t ended;           /* of those, succeeded or failed */
-    uint64_t ids;
+    store_progress *table;
+    study *first, *last; /* in the order of their ids */
+    size_t failed;       /* of those */
     bool stopping;
 };
-
-const char *store_study_state_word(store_study_state state)
-{
-    static const char *const words[] = {
-        [STORE_QUEUED] = "queued",
-        [STORE_RUNNING] = "running",
-        [STORE_SUCCEEDED] = "succeeded",
-        [STORE_STUDY_FAILED] = "failed",
-    };
-    return words[state];
-}
 
 /* ---- the work ------------------------------------------------------------------------------------------ */
 
 const hop_separation *store_set_separation(const store_set *set)
 {
-    return atomic_load_explicit(&set->separation, memory_order_acquire);
+    return atomic_load_explicit(&set->body->separation, memory_order_acquire);
 }
 
 /* Give the set its separation, for which `charged` bytes of the budget are paid; drop it where it has one already. */
@@ -64,12 +52,12 @@ static void adopt(store_set *set, hop_separation *separation, size_t charged)
     hop_separation *none = NULL;
     if (kept > charged)
         kept = charged;
-    if (!atomic_compare_exchange_strong_explicit(&set->separation, &none, separation, memory_order_acq_rel,
+    if (!atomic_compare_exchange_strong_explicit(&set->body->separation, &none, separation, memory_order_acq_rel,
                                                  memory_order_acquire)) {
         hop_separation_free(separation);
         kept = 0;
     }
-    atomic_fetch_add_explicit(&set->charged_bytes, kept, memory_order_relaxed);
+    store_body_pay(set->body, kept);
     store_budget_release(set->budget, charged - kept);
 }
 
@@ -82,28 +70,27 @@ hop_status store_study_here(store_set *set, hop_progress *progress, hop_error *e
     hop_separation *separation = NULL;
     status = hop_separation_new(set->model, 0, NULL, progress, &separation, error);
     if (status == HOP_OK)
+        status = store_set_check(set, error);
+    if (status == HOP_OK) {
         adopt(set, separation, bytes);
-    else
+    } else {
+        hop_separation_free(separation);
         store_budget_release(set->budget, bytes);
+    }
     return status;
 }
 
 /* ---- the list, under the lock -------------------------------------------------------------------------- */
 
-static bool active(const study *self)
-{
-    return self->state == STORE_QUEUED || self->state == STORE_RUNNING;
-}
-
 static study *next_queued(const store_studies *studies)
 {
     study *at = studies->first;
-    while (at && at->state != STORE_QUEUED)
+    while (at && (!at->work || at->running))
         at = at->next;
     return at;
 }
 
-/* The newest operation for this version. An etag alone may come again: a set is made again, of the same rows. */
+/* The newest measurement of this version. An etag alone may come again: a set is made again, of the same rows. */
 static study *find_set(const store_studies *studies, const store_set *set)
 {
     study *found = NULL;
@@ -114,47 +101,38 @@ static study *find_set(const store_studies *studies, const store_set *set)
     return found;
 }
 
-static void describe(const study *self, store_study *out)
+static void drop(store_studies *studies, study *self)
 {
-    unsigned permille = atomic_load_explicit(&self->progress.permille, memory_order_relaxed);
-    *out = (store_study){
-        .id = self->id,
-        .state = self->state,
-        .permille = self->state == STORE_SUCCEEDED ? 1000
-                    : permille < 1000              ? permille
-                                                   : 999,
-        .version = self->version,
-        .error = self->error,
-    };
-    memcpy(out->set, self->name, sizeof out->set);
-}
-
-/* Drop the oldest operation that is over, where there are too many of those. */
-static void forget_one(store_studies *studies)
-{
-    if (studies->ended <= STORE_STUDIES_KEPT)
-        return;
     study **link = &studies->first, *before = NULL;
-    while (active(*link)) {
+    while (*link != self) {
         before = *link;
         link = &before->next;
     }
-    study *old = *link;
-    *link = old->next;
-    if (studies->last == old)
+    *link = self->next;
+    if (studies->last == self)
         studies->last = before;
-    studies->ended--;
-    free(old);
+    studies->failed -= !self->work;
+    free(self);
 }
 
-/* The operation is over. Returns the set for the caller to release once the lock is given back. */
-static store_set *end_study(store_studies *studies, study *self, hop_status status)
+/* The measurement is over: error NULL: it succeeded. Returns the set for the caller to release without the lock. */
+static store_set *end_study(store_studies *studies, study *self, const hop_error *error)
 {
     store_set *set = self->set;
-    self->state = status == HOP_OK ? STORE_SUCCEEDED : STORE_STUDY_FAILED;
+    store_work_close(self->work, 0, error);
+    if (!error) {
+        drop(studies, self);
+        return set;
+    }
+    self->work = NULL;
     self->set = NULL;
-    studies->ended++;
-    forget_one(studies);
+    studies->failed++;
+    if (studies->failed > STORE_WORK_KEPT) {
+        study *oldest = studies->first;
+        while (oldest->work)
+            oldest = oldest->next;
+        drop(studies, oldest);
+    }
     return set;
 }
 
@@ -177,19 +155,19 @@ static void *run(void *argument)
             pthread_cond_wait(&studies->changed, &studies->lock);
             continue;
         }
-        self->state = STORE_RUNNING;
+        self->running = true;
+        store_work_start(self->work);
         hop_error error = HOP_ERROR_NONE;
         pthread_mutex_unlock(&studies->lock);
         /* It stays in the list while it runs, and its set is held. */
         hop_status status =
-            store_set_separation(self->set) ? HOP_OK : store_study_here(self->set, &self->progress, &error);
+            store_set_separation(self->set) ? HOP_OK : store_study_here(self->set, self->progress, &error);
         pthread_mutex_lock(&studies->lock);
         if (status == HOP_E_CANCELLED) {
             error = HOP_ERROR_NONE;
             cancelled(&error);
         }
-        self->error = error;
-        store_set *set = end_study(studies, self, status);
+        store_set *set = end_study(studies, self, status == HOP_OK ? NULL : &error);
         pthread_mutex_unlock(&studies->lock);
         store_set_release(set); /* may free a large set: not under the lock */
         pthread_mutex_lock(&studies->lock);
@@ -198,11 +176,12 @@ static void *run(void *argument)
     return NULL;
 }
 
-hop_status store_studies_new(store_studies **out, hop_error *error)
+hop_status store_studies_new(store_progress *progress, store_studies **out, hop_error *error)
 {
     store_studies *studies = calloc(1, sizeof *studies);
     if (!studies)
         return hop_fail(error, HOP_E_NOMEM, "out of memory");
+    studies->table = progress;
     pthread_mutex_init(&studies->lock, NULL);
     pthread_cond_init(&studies->changed, NULL);
     int failed = pthread_create(&studies->thread, NULL, run, studies);
@@ -221,7 +200,8 @@ void store_studies_stop(store_studies *studies)
     pthread_mutex_lock(&studies->lock);
     studies->stopping = true;
     for (study *at = studies->first; at; at = at->next)
-        atomic_store(&at->progress.cancel, true);
+        if (at->work)
+            atomic_store(&at->progress->cancel, true);
     pthread_cond_signal(&studies->changed);
     pthread_mutex_unlock(&studies->lock);
 }
@@ -249,10 +229,11 @@ void store_studies_cancel(store_studies *studies, const store_set *set)
     for (study *at = studies->first; at; at = at->next) {
         if (at->set != set)
             continue;
-        atomic_store(&at->progress.cancel, true);
-        if (at->state == STORE_QUEUED) {
-            cancelled(&at->error);
-            dropped = end_study(studies, at, HOP_E_CANCELLED);
+        atomic_store(&at->progress->cancel, true);
+        if (!at->running) {
+            hop_error error = HOP_ERROR_NONE;
+            cancelled(&error);
+            dropped = end_study(studies, at, &error);
         }
         break; /* a version has one that is not over */
     }
@@ -260,54 +241,51 @@ void store_studies_cancel(store_studies *studies, const store_set *set)
     store_set_release(dropped);
 }
 
-hop_status store_studies_submit(store_studies *studies, store_set *set, store_study *out, hop_error *error)
+/* A new entry for the set at the end of the list. */
+static hop_status list(store_studies *studies, store_set *set, hop_error *error)
 {
     study *fresh = calloc(1, sizeof *fresh);
     if (!fresh)
         return hop_fail(error, HOP_E_NOMEM, "out of memory");
+    hop_status status = store_work_open(studies->table, "separation", set->name, set->version, &fresh->work, error);
+    if (status != HOP_OK) {
+        free(fresh);
+        return status;
+    }
+    fresh->id = store_work_id(fresh->work);
+    fresh->progress = store_work_progress(fresh->work);
+    fresh->set = store_set_acquire(set);
+    memcpy(fresh->name, set->name, sizeof fresh->name);
+    memcpy(fresh->etag, set->etag, sizeof fresh->etag);
+    fresh->version = set->version;
+    fresh->created_ms = set->created_ms;
+    if (studies->last)
+        studies->last->next = fresh;
+    else
+        studies->first = fresh;
+    studies->last = fresh;
+    pthread_cond_signal(&studies->changed);
+    return HOP_OK;
+}
+
+hop_status store_studies_submit(store_studies *studies, store_set *set, store_work_view *out, hop_error *error)
+{
     hop_status status = HOP_OK;
     pthread_mutex_lock(&studies->lock);
     study *known = find_set(studies, set);
     /* Whoever cancels a version sets this first and looks at the list then. */
     if (studies->stopping || atomic_load(&set->progress.cancel)) {
         status = cancelled(error);
-    } else if (known && (active(known) || (known->state == STORE_STUDY_FAILED && !known->shown))) {
-        known->shown = known->state == STORE_STUDY_FAILED;
-        describe(known, out);
     } else {
-        fresh->id = ++studies->ids;
-        fresh->state = STORE_QUEUED;
-        fresh->set = store_set_acquire(set);
-        memcpy(fresh->name, set->name, sizeof fresh->name);
-        memcpy(fresh->etag, set->etag, sizeof fresh->etag);
-        fresh->version = set->version;
-        fresh->created_ms = set->created_ms;
-        atomic_init(&fresh->progress.permille, 0);
-        atomic_init(&fresh->progress.cancel, false);
-        fresh->error = HOP_ERROR_NONE;
-        if (studies->last)
-            studies->last->next = fresh;
-        else
-            studies->first = fresh;
-        studies->last = fresh;
-        describe(fresh, out);
-        fresh = NULL;
-        pthread_cond_signal(&studies->changed);
+        /* A failure that the table has forgotten is as good as none. */
+        bool shown = known && store_progress_get(studies->table, known->id, out);
+        if (known && !known->work)
+            drop(studies, known);
+        if (!shown)
+            status = list(studies, set, error);
+        if (!shown && status == HOP_OK)
+            store_progress_get(studies->table, studies->last->id, out);
     }
     pthread_mutex_unlock(&studies->lock);
-    free(fresh);
     return status;
-}
-
-bool store_studies_get(store_studies *studies, uint64_t id, store_study *out)
-{
-    bool found = false;
-    pthread_mutex_lock(&studies->lock);
-    for (const study *at = studies->first; at && !found; at = at->next) {
-        found = at->id == id;
-        if (found)
-            describe(at, out);
-    }
-    pthread_mutex_unlock(&studies->lock);
-    return found;
 }

@@ -6,12 +6,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* Linux moves at most 2 GiB less a page a call. */
 enum { PIECE_BYTES = 1 << 30 };
+
+#define ZFS_SUPER_MAGIC 0x2fc12fc1 /* not the kernel's own */
 
 static int real_open(int folder, const char *name, int flags, mode_t mode)
 {
@@ -40,9 +45,38 @@ static int real_unlink(int folder, const char *name)
     return unlinkat(folder, name, 0);
 }
 
+static int real_remove_folder(int folder, const char *name)
+{
+    return unlinkat(folder, name, AT_REMOVEDIR);
+}
+
 static int real_lock(int folder)
 {
     return flock(folder, LOCK_EX | LOCK_NB);
+}
+
+static int real_duplicate(int file)
+{
+    return fcntl(file, F_DUPFD_CLOEXEC, 0);
+}
+
+static bool real_local(int file)
+{
+    static const unsigned long known[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,       BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC,
+                                          TMPFS_MAGIC,      OVERLAYFS_SUPER_MAGIC, ZFS_SUPER_MAGIC};
+    struct statfs about;
+    if (fstatfs(file, &about) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if ((unsigned long)about.f_type == known[i])
+            return true;
+    return false;
+}
+
+static void *real_map(int file, size_t n)
+{
+    void *bytes = mmap(NULL, n, PROT_READ, MAP_PRIVATE, file, 0);
+    return bytes == MAP_FAILED ? NULL : bytes;
 }
 
 const store_system store_system_real = {
@@ -52,13 +86,25 @@ const store_system store_system_real = {
     .read = pread,
     .write = pwrite,
     .sync = fsync,
+    .sync_data = fdatasync,
+    .cut_off = ftruncate,
     .rename = real_rename,
     .unlink = real_unlink,
+    .remove_folder = real_remove_folder,
     .make_folder = mkdir,
     .lock = real_lock,
+    .duplicate = real_duplicate,
+    .about = fstat,
+    .local = real_local,
+    .map = real_map,
 };
 
 const store_system *store_system_calls = &store_system_real;
+
+hop_status store_system_status(int code)
+{
+    return code == ENOSPC || code == EDQUOT || code == EFBIG ? HOP_E_SPACE : HOP_E_IO;
+}
 
 bool store_system_read(int file, void *bytes, size_t n, uint64_t at)
 {

@@ -6,7 +6,7 @@
 #include "fuzz.h"
 #include "store/checksum.h"
 #include "store/container.h"
-#include "store/snapshot.h"
+#include "store/replay.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -39,13 +39,18 @@ static void check_set(const char *bytes, size_t n)
     FUZZ_CHECK(file >= 0 && write(file, bytes, n) == (ssize_t)n);
     const store_loading loading = {.budget = &budget, .packing = HOP_PACK_NONE};
     store_set *set = NULL;
+    store_replay *replay = NULL;
+    store_loss loss;
     hop_error error = HOP_ERROR_NONE;
-    if (store_snapshot_read(file, "golden", 7, &loading, &set, &error) == HOP_OK) {
+    hop_status status = store_replay_new(file, -1, "golden", 7, &loading, &replay, &loss, &error);
+    if (status == HOP_OK)
+        status = store_replay_build(replay, &set, &error);
+    if (status == HOP_OK)
         FUZZ_CHECK(set->M > 0 && set->d > 0 && set->version == 7);
-        store_set_release(set);
-    } else {
+    else
         FUZZ_CHECK(!set && error.text[0] != '\0');
-    }
+    store_set_release(set);
+    store_replay_free(replay);
     FUZZ_CHECK(store_budget_reserved(&budget) == 0);
     close(file);
 }

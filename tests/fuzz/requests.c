@@ -182,7 +182,7 @@ char *fuzz_retrieve_query(const srv_retrieve_args *args)
     return t.data;
 }
 
-char *fuzz_upload_json(const srv_upload_args *args)
+char *fuzz_upload_json(const fuzz_uploaded *args)
 {
     growing t = {0};
     put_rows(&t, "{\"memories\"", args->M, args->d, args->memories);
@@ -211,7 +211,7 @@ char *fuzz_upload_json(const srv_upload_args *args)
     return t.data;
 }
 
-char *fuzz_upload_query(const srv_upload_args *args)
+char *fuzz_upload_query(const fuzz_uploaded *args)
 {
     growing t = {0};
     put(&t, "d=");
@@ -261,7 +261,7 @@ void fuzz_check_same_retrieve(const srv_retrieve_args *a, const srv_retrieve_arg
         FUZZ_CHECK(isfinite(a->x[i]));
 }
 
-void fuzz_check_same_upload(const srv_upload_args *a, const srv_upload_args *b)
+void fuzz_check_same_upload(const fuzz_uploaded *a, const fuzz_uploaded *b)
 {
     FUZZ_CHECK(a->M == b->M && a->d == b->d && a->p == b->p && a->M >= 1 && a->d >= 1);
     FUZZ_CHECK(memcmp(a->memories, b->memories, a->M * a->d * sizeof(float)) == 0);

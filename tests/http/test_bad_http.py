@@ -29,7 +29,7 @@ class Http(Bad):
             "//v1/sets",
             "/v1/../livez",
             "/V1/sets",
-            "/v1/admin/sets/s/memories",
+            "/v1/admin/sets/s/memories/",
             "/livez/",
             "/v1/sets/s%2Fretrieve",
         ):
@@ -44,11 +44,12 @@ class Http(Bad):
             ("PUT", "/v1/sets/s", {"GET", "HEAD"}),
             ("GET", "/v1/sets/s/retrieve", {"POST"}),
             ("PUT", "/v1/sets/s/energy", {"POST"}),
-            ("GET", "/v1/admin/sets/s", {"PUT", "DELETE"}),
-            ("POST", "/v1/admin/sets/s", {"PUT", "DELETE"}),
+            ("GET", "/v1/admin/sets/s", {"PUT", "PATCH", "DELETE"}),
+            ("POST", "/v1/admin/sets/s", {"PUT", "PATCH", "DELETE"}),
             ("BREW", "/v1/sets", {"GET", "HEAD"}),
             ("TRACE", "/v1/info", {"GET", "HEAD"}),
-            ("PATCH", "/v1/admin/sets/s", {"PUT", "DELETE"}),
+            ("PATCH", "/v1/admin/sets/s/memories", {"POST", "DELETE"}),
+            ("POST", "/v1/admin/sets/s/data", {"GET", "HEAD"}),
         ):
             with self.subTest(method=method, path=path):
                 answer = self.daemon.request(method, path)

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Many clients at once: atomic replacement, nobody blocks anybody, overload is refused in order."""
 
+import random
 import socket
 import struct
 import threading
 
 import harness
+import ledger
 import tap
 from harness import NPY, Clients, Daemon
 
@@ -179,6 +181,60 @@ class Swap(tap.Case):
             self.assertEqual(daemon.wait_ready("s")["M"], 1)
             self.assertEqual(daemon.put("s", body, "?max_degree=6", type=NPY).status, 200)
             self.assertEqual(daemon.delete("s").status, 204)
+
+
+class Revised(tap.Case):
+    """Versions made of versions, without a pause: each answer is that of exactly the version that it names."""
+
+    KINDS = {
+        "plain": ledger.Kind(d=4, max_degree=2, limits=(3, 20, 40)),
+        "named": ledger.Kind(d=3, p=2, labels=True, similarity="centered_cosine", max_degree=1, limits=(3, 20, 40)),
+    }
+    CHANGES = 40 if harness.FAST else 200
+    READERS = 5
+
+    def write(self, daemon, book, name, rng):
+        for _ in range(self.CHANGES):
+            change = book.propose(name, rng)
+            answer = change.send(daemon)
+            self.assertIn(answer.status, (200, 201, 204), answer)
+            book.settle(name, change, answer)
+
+    def read(self, daemon, book, rng, clients, seen):
+        while not clients.stop.is_set():
+            name = rng.choice(list(self.KINDS))
+            before = book.known[name]
+            if before is None:
+                continue
+            ask = before.questions(rng)
+            ask["top"] = ledger.TOP_MOST
+            answer = daemon.retrieve(name, ask, check=False)
+            if answer.status == 404:
+                continue
+            self.assertEqual(answer.status, 200, answer)
+            said = answer.json()
+            objections = [s.objection(ask, said) for s in book.states_of(name, said["version"])]
+            self.assertIn(None, objections, "%s is at none of version %d" % (name, said["version"]))
+            seen.add((name, said["version"]))
+
+    def test_answers_under_append_remove_and_patch_are_of_exactly_one_version(self):
+        with Daemon("--workers", "2") as daemon:
+            book, clients, writers, seen = ledger.Ledger(self.KINDS), Clients(), Clients(), set()
+            for i in range(self.READERS):
+                clients.run(self.read, daemon, book, random.Random(i), clients, seen)
+            for i, name in enumerate(self.KINDS):
+                writers.run(self.write, daemon, book, name, random.Random(100 + i))
+            writers.join()
+            clients.stop.set()
+            clients.join()
+            self.assertGreater(len(seen), self.CHANGES // 4)
+            for name in self.KINDS:
+                book.resolve(name, daemon, random.Random(1))
+            for name in self.KINDS:
+                daemon.delete(name)
+            harness.eventually(  # what readers and builds held is given back
+                lambda: self.assertEqual(harness.metric(daemon.metrics(), "hopfieldd_memory_reserved_bytes"), 0)
+            )
 
 
 class Fairness(tap.Case):

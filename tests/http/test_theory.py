@@ -143,9 +143,9 @@ class Operations(tap.Case):
             self.assertEqual(answer.status, 202, answer)
             operation = answer.json()
             self.assertEqual(answer.headers["location"], "/v1/admin/operations/%d" % operation["id"])
-            self.assertEqual((operation["set"], operation["version"], operation["error"]), ("s", 1, None))
+            self.assertEqual((operation["set"], operation["version"], operation["problem"]), ("s", 1, None))
             done = self.poll(daemon, answer.headers["location"])
-            self.assertEqual((done["state"], done["percent"], done["error"]), ("succeeded", 100, None))
+            self.assertEqual((done["state"], done["percent"], done["problem"]), ("succeeded", 100, None))
             for query in ("", "?beta=3&L=7"):  # measured once for every question
                 answer = theory(daemon, "s", query)
                 self.assertEqual(answer.status, 200, answer)
@@ -184,7 +184,8 @@ class Operations(tap.Case):
             self.assertEqual(daemon.delete("big").status, 204)
             done = self.poll(daemon, location)
             if done["state"] == "failed":
-                self.assertIn("replaced or deleted", done["error"])
+                self.assertEqual(done["problem"]["code"], "cancelled")
+                self.assertIn("replaced or deleted", done["problem"]["detail"])
             self.assertEqual(theory(daemon, "big").status, 404)
 
     def test_a_stop_does_not_wait_for_it(self):

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUERIES, BASE64, LABELS, BULK };
+enum { QUERIES, BASE64, BULK };
 
 /* A body taken apart as far as it goes. */
 typedef struct opened {
@@ -28,8 +28,8 @@ static hop_status open_bytes(opened *o, const char *bytes, size_t n)
     memcpy(o->body, bytes, n);
     o->body[n] = '\0';
     for (unsigned i = 0; i < BULK; i++) {
-        static const char *const names[BULK] = {"queries", "b64", "labels"};
-        static const srv_bulk_kind kinds[BULK] = {SRV_BULK_NUMBERS, SRV_BULK_BASE64, SRV_BULK_STRINGS};
+        static const char *const names[BULK] = {"queries", "b64"};
+        static const srv_bulk_kind kinds[BULK] = {SRV_BULK_NUMBERS, SRV_BULK_BASE64};
         o->bulk[i].kind = kinds[i];
         o->bulk[i].limits = limits;
         o->bulk[i].limits.name = names[i];
@@ -54,18 +54,14 @@ static void close_body(opened *o)
 START_TEST(bulk_members_are_cut_out)
 {
     opened o;
-    ck_assert_msg(
-        open_body(&o, " { \"beta\" : 2 , \"queries\" : [[1,2],[3,4]] , \"labels\":[\"a\",\"\\u00e9\\ud83d\\ude00\\n\"],"
-                      "\"b64\":\"AACAPw\\u003d=\", \"top\" : 7 } \n") == HOP_OK,
-        "%s", o.error.text);
-    ck_assert(o.bulk[QUERIES].found && o.bulk[BASE64].found && o.bulk[LABELS].found);
+    ck_assert_msg(open_body(&o, " { \"beta\" : 2 , \"queries\" : [[1,2],[3,4]] ,"
+                                "\"b64\":\"AACAPw\\u003d=\", \"top\" : 7 } \n") == HOP_OK,
+                  "%s", o.error.text);
+    ck_assert(o.bulk[QUERIES].found && o.bulk[BASE64].found);
     ck_assert_uint_eq(o.bulk[QUERIES].numbers.rows, 2);
     ck_assert(o.bulk[QUERIES].numbers.data[3] == 4);
     ck_assert_uint_eq(o.bulk[BASE64].numbers.columns, 1);
     ck_assert(o.bulk[BASE64].numbers.data[0] == 1);
-    ck_assert_uint_eq(o.bulk[LABELS].strings.count, 2);
-    ck_assert_uint_eq(o.bulk[LABELS].strings.bytes, 2 + 8);
-    ck_assert_mem_eq(o.bulk[LABELS].strings.text, "a\0\xc3\xa9\xf0\x9f\x98\x80\n", 10);
     ck_assert_uint_lt(o.envelope.n, 80);
     double beta = 0;
     int64_t top = 0, zero = 5;
@@ -161,9 +157,6 @@ START_TEST(malformed_bodies_are_refused_with_the_byte)
         {"{\"b64\":\"AA*A\"}", 10, "'*'"},
         {"{\"b64\":\"AA\\/*\"}", 7, "'*' at character 3"},
         {"{\"b64\":\"AAA=\"}", 7, "whole number of f32"},
-        {"{\"labels\":[\"a\",1]}", 15, "entry 1 is not a string"},
-        {"{\"labels\":[\"a\" \"b\"]}", 15, "',' or ']'"},
-        {"{\"labels\":[\"a\",]}", 15, "entry 1 is not a string"},
         {"{\"labels\":[\"\\u0000\"]}", 12, "NUL"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -139,7 +139,15 @@ static const struct {
     {SRV_GET, "/v1%2Fsets", SRV_NO_PATH, ""},
     {SRV_POST, "/livez", SRV_METHOD, "GET, HEAD"},
     {SRV_GET, "/v1/sets/a/retrieve", SRV_METHOD, "POST"},
-    {SRV_GET, "/v1/admin/sets/a", SRV_METHOD, "PUT, DELETE"},
+    {SRV_GET, "/v1/admin/sets/a", SRV_METHOD, "PUT, PATCH, DELETE"},
+    {SRV_PATCH, "/v1/admin/sets/a", SRV_OK, ""},
+    {SRV_PATCH, "/v1/admin/sets/a?beta=1", SRV_BAD_PARAMETER, "'beta'"},
+    {SRV_GET, "/v1/admin/sets/a/memories", SRV_METHOD, "POST, DELETE"},
+    {SRV_POST, "/v1/admin/sets/a/memories?d=3", SRV_OK, ""},
+    {SRV_POST, "/v1/admin/sets/a/memories?beta=3", SRV_BAD_PARAMETER, "'beta'"},
+    {SRV_DELETE, "/v1/admin/sets/a/memories?ids=3", SRV_OK, ""},
+    {SRV_HEAD, "/v1/admin/sets/a/data", SRV_OK, ""},
+    {SRV_PUT, "/v1/admin/sets/a/data", SRV_METHOD, "GET, HEAD"},
     {SRV_GET, "/v1/sets/a/theory?beta=1&L=2&B=3&p=0.5&max_error=0", SRV_OK, ""},
     {SRV_GET, "/v1/sets/-a/theory", SRV_BAD_NAME, "the name of a set"},
     {SRV_POST, "/v1/sets/a/theory", SRV_METHOD, "GET, HEAD"},
@@ -173,6 +181,79 @@ START_TEST(routes_admit_or_say_why)
         ck_assert_str_eq(r->reply.headers[0].value, cases[_i].says);
     }
     srv_request_free(r);
+}
+END_TEST
+
+START_TEST(a_body_that_may_be_missing_may_be_missing)
+{
+    static const header npy[] = {{"Content-Type", "application/x-npy"}, {NULL, NULL}};
+    static const struct {
+        const header *headers;
+        size_t length;
+        bool chunked, admitted;
+    } bodies[] = {
+        {NULL, 0, false, true}, {json, 9, false, true},        {json, SIZE_MAX, true, true}, {NULL, 9, false, false},
+        {npy, 9, false, false}, {NULL, SIZE_MAX, true, false}, {json, 1001, false, false},
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        srv_request *r = make_request(SRV_DELETE, "/v1/admin/sets/a/memories", bodies[i].headers);
+        ck_assert_msg(srv_route_admit(r, bodies[i].length, bodies[i].chunked) == bodies[i].admitted, "%zu", i);
+        srv_request_free(r);
+    }
+}
+END_TEST
+
+START_TEST(a_preference_is_one_of_a_list)
+{
+    static const struct {
+        const char *value;
+        bool async;
+    } values[] = {
+        {"respond-async", true},         {"RESPOND-ASYNC", true},       {"wait=10, respond-async", true},
+        {"respond-async;wait=3", true},  {" ,respond-async , x", true}, {"respond-async=1", true},
+        {"respond-asynchronous", false}, {"x=respond-async", false},    {"", false},
+        {"return=minimal", false},       {"x;respond-async", false},
+    };
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        const header headers[] = {{"Prefer", values[i].value}, {NULL, NULL}};
+        srv_request *r = make_request(SRV_PUT, "/v1/admin/sets/a", headers);
+        ck_assert_msg(srv_request_prefers_async(r) == values[i].async, "'%s'", values[i].value);
+        srv_request_free(r);
+    }
+    srv_request *r = make_request(SRV_PUT, "/v1/admin/sets/a", NULL);
+    ck_assert(!srv_request_prefers_async(r));
+    srv_request_free(r);
+}
+END_TEST
+
+static int freed;
+
+static size_t no_bytes(void *context, uint64_t at, char *out, size_t n)
+{
+    (void)context;
+    (void)at;
+    (void)out;
+    (void)n;
+    return 0;
+}
+
+static void count_free(void *context)
+{
+    (void)context;
+    freed++;
+}
+
+START_TEST(a_stream_is_freed_once_whatever_becomes_of_it)
+{
+    const srv_stream stream = {.bytes = 3, .read = no_bytes, .free = count_free};
+    freed = 0;
+    srv_request *r = make_request(SRV_GET, "/v1/admin/sets/a/data", NULL);
+    srv_reply_stream(r, SRV_OK, "application/x-npy", &stream);
+    ck_assert_int_eq(freed, 0);
+    srv_reply_stream(r, SRV_OK, "application/x-npy", &stream); /* too late */
+    ck_assert_int_eq(freed, 1);
+    srv_request_free(r);
+    ck_assert_int_eq(freed, 2);
 }
 END_TEST
 
@@ -225,17 +306,10 @@ START_TEST(types_and_lengths)
         }
         srv_request_free(r);
     }
-    /* Uploads: the memory budget is the limit. */
-    store_budget budget;
-    store_budget_init(&budget, 5000);
-    ck_assert_int_eq(store_budget_charge(&budget, 4000, "x", NULL), HOP_OK);
-    app.budget = &budget;
+    /* Uploads are not kept as they come: what they need is looked at later. */
     srv_request *r = make_request(SRV_PUT, "/v1/admin/sets/a", json);
-    ck_assert(!srv_route_admit(r, 1001, false));
-    ck_assert_int_eq(r->reply.outcome, SRV_BUDGET);
-    ck_assert_uint_eq(srv_outcome_http(r->reply.outcome), 507);
+    ck_assert(srv_route_admit(r, SIZE_MAX - 1, false));
     srv_request_free(r);
-    app.budget = NULL;
     /* A body where none belongs. */
     r = make_request(SRV_GET, "/livez", NULL);
     ck_assert(!srv_route_admit(r, 1, false));
@@ -374,7 +448,7 @@ START_TEST(every_status_has_an_outcome)
     } rows[] = {{HOP_OK, 200},       {HOP_E_SHAPE, 422},  {HOP_E_DOMAIN, 422},  {HOP_E_LIMIT, 413},
                 {HOP_E_UNMET, 422},  {HOP_E_FORMAT, 400}, {HOP_E_UNKNOWN, 422}, {HOP_E_NOT_FOUND, 404},
                 {HOP_E_EXISTS, 412}, {HOP_E_BUSY, 409},   {HOP_E_BUDGET, 507},  {HOP_E_CANCELLED, 503},
-                {HOP_E_NOMEM, 507},  {HOP_E_IO, 500},     {HOP_E_INTERNAL, 500}};
+                {HOP_E_NOMEM, 507},  {HOP_E_SPACE, 507},  {HOP_E_IO, 500},      {HOP_E_INTERNAL, 500}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         ck_assert_uint_eq(srv_outcome_http(srv_outcome_of(rows[i].status)), rows[i].http);
     for (unsigned o = SRV_OK; o < SRV_OUTCOMES; o++) {
@@ -410,6 +484,9 @@ static Suite *make(void)
     tcase_add_test(tests, malformed_targets_are_refused);
     tcase_add_loop_test(tests, routes_admit_or_say_why, 0, (int)(sizeof cases / sizeof *cases));
     tcase_add_test(tests, names_reach_the_handler);
+    tcase_add_test(tests, a_body_that_may_be_missing_may_be_missing);
+    tcase_add_test(tests, a_preference_is_one_of_a_list);
+    tcase_add_test(tests, a_stream_is_freed_once_whatever_becomes_of_it);
     tcase_add_test(tests, types_and_lengths);
     tcase_add_test(tests, draining_refuses_work_and_answers_probes);
     tcase_add_test(tests, bodies_grow_to_their_maximum);

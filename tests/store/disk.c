@@ -88,6 +88,19 @@ void disk_write(const char *folder, const char *name, const char *bytes, size_t 
     ck_assert_int_eq(fclose(file), 0);
 }
 
+void disk_folder_copy(const char *path, char copy[DISK_PATH_BYTES])
+{
+    static char bytes[DISK_FILE_BYTES];
+    struct dirent **names = NULL;
+    disk_folder_make(copy);
+    int n = scandir(path, &names, visible, alphasort);
+    for (int i = 0; i < n; i++) {
+        disk_write(copy, names[i]->d_name, bytes, disk_read(path, names[i]->d_name, bytes));
+        free(names[i]);
+    }
+    free(names);
+}
+
 /* ---- failing ------------------------------------------------------------------------------------------- */
 
 static atomic_long calls;
@@ -149,6 +162,16 @@ static int bad_sync(int file)
     return fails("sync") ? -1 : store_system_real.sync(file);
 }
 
+static int bad_sync_data(int file)
+{
+    return fails("sync_data") ? -1 : store_system_real.sync_data(file);
+}
+
+static int bad_cut_off(int file, off_t length)
+{
+    return fails("cut_off") ? -1 : store_system_real.cut_off(file, length);
+}
+
 static int bad_rename(int folder, const char *from, const char *to)
 {
     return fails("rename") ? -1 : store_system_real.rename(folder, from, to);
@@ -157,6 +180,11 @@ static int bad_rename(int folder, const char *from, const char *to)
 static int bad_unlink(int folder, const char *name)
 {
     return fails("unlink") ? -1 : store_system_real.unlink(folder, name);
+}
+
+static int bad_remove_folder(int folder, const char *name)
+{
+    return fails("remove_folder") ? -1 : store_system_real.remove_folder(folder, name);
 }
 
 static int bad_make_folder(const char *path, mode_t mode)
@@ -169,6 +197,26 @@ static int bad_lock(int folder)
     return fails("lock") ? -1 : store_system_real.lock(folder);
 }
 
+static int bad_duplicate(int file)
+{
+    return fails("duplicate") ? -1 : store_system_real.duplicate(file);
+}
+
+static int bad_about(int file, struct stat *out)
+{
+    return fails("about") ? -1 : store_system_real.about(file, out);
+}
+
+static bool bad_local(int file)
+{
+    return !fails("local") && store_system_real.local(file);
+}
+
+static void *bad_map(int file, size_t n)
+{
+    return fails("map") ? NULL : store_system_real.map(file, n);
+}
+
 static const store_system bad = {
     .open = bad_open,
     .close = bad_close,
@@ -176,10 +224,17 @@ static const store_system bad = {
     .read = bad_read,
     .write = bad_write,
     .sync = bad_sync,
+    .sync_data = bad_sync_data,
+    .cut_off = bad_cut_off,
     .rename = bad_rename,
     .unlink = bad_unlink,
+    .remove_folder = bad_remove_folder,
     .make_folder = bad_make_folder,
     .lock = bad_lock,
+    .duplicate = bad_duplicate,
+    .about = bad_about,
+    .local = bad_local,
+    .map = bad_map,
 };
 
 void disk_fail(long number, bool forever, int code)

@@ -14,6 +14,9 @@ enum { DISK_PATH_BYTES = 256, DISK_FILE_BYTES = 32768 };
 void disk_folder_make(char path[DISK_PATH_BYTES]);
 void disk_folder_remove(const char *path);
 
+/* A copy of a folder and of the files in it, made like the other. */
+void disk_folder_copy(const char *path, char copy[DISK_PATH_BYTES]);
+
 /* Names in a folder, sorted, each behind a space; for comparisons. */
 const char *disk_names(const char *folder);
 

@@ -4,6 +4,7 @@
 #include "kept.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,19 +12,30 @@
 
 char path[DISK_PATH_BYTES];
 char said[4096];
+static pthread_mutex_t saying = PTHREAD_MUTEX_INITIALIZER;
 
 static void listen_to(void *context, bool problem, const char *text)
 {
     (void)context;
     (void)problem;
+    pthread_mutex_lock(&saying);
     size_t n = strlen(said);
     snprintf(said + n, sizeof said - n, "%s\n", text);
+    pthread_mutex_unlock(&saying);
+}
+
+bool was_said(const char *words)
+{
+    pthread_mutex_lock(&saying);
+    bool found = strstr(said, words) != NULL;
+    pthread_mutex_unlock(&saying);
+    return found;
 }
 
 void open_store(kept_store *store)
 {
     hop_error error = HOP_ERROR_NONE;
-    *store = (kept_store){0};
+    *store = (kept_store){.packing = HOP_PACK_NONE};
     said[0] = '\0';
     fixture_init(&store->fixture, BUDGET_BYTES, NULL);
     const store_listener listener = {.say = listen_to};
@@ -35,7 +47,10 @@ void open_store(kept_store *store)
 void start_loading(kept_store *store)
 {
     hop_error error = HOP_ERROR_NONE;
-    const store_loading loading = {.budget = &store->fixture.budget, .packing = HOP_PACK_NONE};
+    const store_loading loading = {.budget = &store->fixture.budget,
+                                   .packing = store->packing,
+                                   .map_from_bytes = store->map,
+                                   .executor = store->executor};
     ck_assert_msg(store_loader_new(store->folder, store->fixture.registry, &loading, &store->loader, &error) == HOP_OK,
                   "%s", error.text);
 }

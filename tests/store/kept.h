@@ -11,13 +11,17 @@
 enum { M = 20, D = 3, BUDGET_BYTES = 8 << 20 };
 
 extern char path[DISK_PATH_BYTES]; /* the folder of this test */
-extern char said[4096];            /* by the folder since open_store(), a line each */
+extern char said[4096];            /* by the folder since open_store(), a line each; once nobody says more */
+bool was_said(const char *words);  /* until then */
 
 /* A store on that folder: everything a daemon has. */
 typedef struct kept_store {
     store_fixture fixture;
     store_folder *folder;
     store_loader *loader;
+    bool map; /* what start_loading() gives; set by the test after open_store() */
+    hop_packing packing;
+    const hop_executor *executor;
 } kept_store;
 
 /* Around each test: a new folder, which is taken away again, and the system's own calls. */

@@ -6,12 +6,15 @@
  */
 #include "disk.h"
 #include "fixture.h"
+#include "store/mapping.h"
 #include "store/phi_cache.h"
+#include "store/revision.h"
 #include "support/check_main.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t n, size_t bytes);
@@ -79,6 +82,57 @@ static hop_status make_set(store_budget *budget, store_set **out, hop_error *err
     store_builder_free(builder);
     return status;
 }
+
+/* The same set from rows and labels that come without a shape. */
+static hop_status grow_set(store_budget *budget, store_set **out, hop_error *error)
+{
+    static float rows[M / PIECES * D], values[M / PIECES * P];
+    fixture_rows(M / PIECES, D, 1, rows);
+    fixture_rows(M / PIECES, P, -1, values);
+    store_growth growth;
+    store_growth_init(&growth, budget, HOP_PACK_FULL);
+    store_builder *builder = NULL;
+    hop_status status = HOP_OK;
+    for (int i = 0; i < PIECES && status == HOP_OK; i++)
+        status = store_growth_values(&growth, M / PIECES, P, values, error);
+    for (int i = 0; i < PIECES && status == HOP_OK; i++)
+        status = store_growth_memories(&growth, M / PIECES, D, rows, error);
+    for (int i = 0; i < M && status == HOP_OK; i++)
+        status = store_growth_label(&growth, "label", 5, error);
+    if (status == HOP_OK)
+        status = store_builder_new(budget, 0, D, P, HOP_COSINE, &builder, error);
+    if (status == HOP_OK)
+        status = store_builder_adopt_growth(builder, &growth, error);
+    if (status == HOP_OK)
+        status = store_builder_finish(builder, &STORE_OPTIONS_DEFAULT, NULL, out, error);
+    store_builder_free(builder);
+    store_growth_fini(&growth);
+    return status;
+}
+
+START_TEST(each_allocation_of_a_growth_may_fail)
+{
+    is_test = true;
+    store_budget budget;
+    store_budget_init(&budget, BUDGET_BYTES);
+    long failures = 0;
+    for (bool all_granted = false; !all_granted;) {
+        static long k;
+        hop_error error = HOP_ERROR_NONE;
+        store_set *set = NULL;
+        countdown = k++;
+        hop_status status = grow_set(&budget, &set, &error);
+        all_granted = countdown >= 0;
+        countdown = -1;
+        ck_assert_msg(status == HOP_OK || (status == HOP_E_NOMEM && !all_granted), "%s", error.text);
+        failures += status != HOP_OK;
+        ck_assert((set != NULL) == (status == HOP_OK));
+        store_set_release(set);
+        ck_assert_uint_eq(store_budget_reserved(&budget), 0);
+    }
+    ck_assert_int_gt(failures, 5);
+}
+END_TEST
 
 /* What an upload does, and a look at the list after it. */
 static hop_status put_and_list(store_fixture *fixture, hop_error *error)
@@ -165,6 +219,7 @@ static hop_status keep_and_load(store_budget *budget, const char *path, hop_erro
     hop_features *features = NULL;
     size_t n = 0;
     const store_loading loading = {.budget = budget, .packing = HOP_PACK_KEYS};
+    store_loss loss;
     hop_status status = make_set(budget, &set, error);
     if (status == HOP_OK) {
         store_set_name(set, "s", 1);
@@ -183,7 +238,7 @@ static hop_status keep_and_load(store_budget *budget, const char *path, hop_erro
     if (status == HOP_OK)
         status = store_folder_list(folder, &found, &n, error);
     if (status == HOP_OK)
-        status = store_folder_load(folder, "s", 1, &loading, &again, error);
+        status = store_folder_load(folder, "s", 1, &loading, &again, &loss, error);
     if (status == HOP_OK)
         status = store_folder_load_maps(folder, again, SIZE_MAX, NULL, NULL, error);
     if (status == HOP_OK)
@@ -227,6 +282,120 @@ START_TEST(each_allocation_of_keeping_and_loading_may_fail)
 }
 END_TEST
 
+/* Rows that stay in their file, in place of those that are read. */
+START_TEST(each_allocation_of_mapping_may_fail)
+{
+    is_test = true;
+    ck_assert_int_eq(hop_isa_choose(NULL, NULL), HOP_OK);
+    ck_assert_int_eq(store_mapping_guard(NULL), HOP_OK);
+    char path[DISK_PATH_BYTES];
+    disk_folder_make(path);
+    store_budget budget;
+    store_budget_init(&budget, BUDGET_BYTES);
+    store_folder *folder = NULL;
+    store_set *set = NULL;
+    ck_assert_int_eq(store_folder_open(path, (store_listener){0}, &folder, NULL), HOP_OK);
+    ck_assert_int_eq(make_set(&budget, &set, NULL), HOP_OK);
+    store_set_name(set, "a", 1);
+    ck_assert_int_eq(store_folder_save(folder, set, NULL), HOP_OK);
+    store_set_release(set);
+    nanosleep(&(struct timespec){.tv_nsec = 40000000}, NULL); /* what was just written is not mapped */
+
+    const store_loading loading = {.budget = &budget, .packing = HOP_PACK_FULL, .map_from_bytes = 1};
+    store_loss loss;
+    long failures = 0;
+    for (long k = 0;; k++) {
+        set = NULL;
+        countdown = k;
+        hop_status status = store_folder_load(folder, "a", 1, &loading, &set, &loss, NULL);
+        bool all_granted = countdown >= 0;
+        countdown = -1;
+        if (status == HOP_OK)
+            ck_assert_ptr_nonnull(set->mapping);
+        else
+            ck_assert_int_eq(status, HOP_E_NOMEM);
+        failures += status != HOP_OK;
+        store_set_release(set);
+        ck_assert_uint_eq(store_budget_reserved(&budget), 0);
+        if (all_granted)
+            break;
+    }
+    ck_assert_int_gt(failures, 8);
+    store_folder_close(folder);
+    disk_folder_remove(path);
+}
+END_TEST
+
+/* Where memory is out for the maps alone the version comes without them. */
+static void fail_each_of(store_fixture *fixture, const store_set *base, const store_revision *revision)
+{
+    size_t before = store_budget_reserved(&fixture->budget);
+    long failures = 0;
+    for (long k = 0;; k++) {
+        hop_error error = HOP_ERROR_NONE;
+        store_set *set = NULL;
+        countdown = k;
+        hop_status status = store_revise(base, revision, NULL, &set, &error);
+        bool all_granted = countdown >= 0;
+        countdown = -1;
+        if (status != HOP_OK) {
+            failures++;
+            ck_assert_msg(status == HOP_E_NOMEM, "allocation %ld: %s", k, error.text);
+            ck_assert_ptr_null(set);
+        }
+        if (all_granted) {
+            ck_assert_msg(status == HOP_OK, "%s", error.text);
+            ck_assert(revision->kind == STORE_SETTINGS || hop_model_features(set->model));
+        }
+        store_set_release(set);
+        ck_assert_uint_eq(store_budget_reserved(&fixture->budget), before);
+        if (all_granted)
+            break;
+    }
+    ck_assert_int_gt(failures, 0);
+    hop_check_note("%ld allocations made a revision of kind %d fail", failures, (int)revision->kind);
+}
+
+START_TEST(each_allocation_of_a_revision_may_fail)
+{
+    is_test = true;
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    store_set *base = NULL, *roomy = NULL;
+    hop_error error = HOP_ERROR_NONE;
+    ck_assert_int_eq(make_set(&fixture.budget, &base, &error), HOP_OK);
+    hop_features *features = NULL;
+    ck_assert_int_eq(hop_features_build(base->model, 2, NULL, NULL, &features, &error), HOP_OK);
+    ck_assert_int_eq(store_budget_charge(&fixture.budget, hop_features_bytes(features), "maps", &error), HOP_OK);
+    store_set_adopt(base, features, hop_features_bytes(features));
+    store_set_settle(base, STORE_READY, NULL);
+
+    float rows[2 * D], values[2 * P];
+    const char *labels[M];
+    fixture_rows(2, D, 1, rows);
+    fixture_rows(2, P, 0, values);
+    for (size_t mu = 0; mu < M; mu++)
+        labels[mu] = "other";
+    const uint64_t ids[] = {7, 3};
+    const store_revision append = {
+        .kind = STORE_APPEND, .added = {.M = 2, .d = D, .p = P, .memories = rows, .values = values, .labels = labels}};
+    const store_revision removal = {.kind = STORE_REMOVE, .ids = ids, .n_ids = 2};
+    const store_revision relabel = {
+        .kind = STORE_SETTINGS, .options = STORE_OPTIONS_DEFAULT, .relabel = true, .labels = labels, .n_labels = M};
+    const store_revision degree = {.kind = STORE_SETTINGS, .options = {.max_error = -1, .max_degree = 3}};
+    const store_revision *all[] = {&append, &removal, &relabel, &degree};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        fail_each_of(&fixture, base, all[i]);
+    /* In place: what failed leaves the room behind the rows free. */
+    ck_assert_int_eq(store_revise(base, &append, NULL, &roomy, &error), HOP_OK);
+    fail_each_of(&fixture, roomy, &append);
+    ck_assert_uint_eq(atomic_load(&roomy->body->block->used), M + 4); /* the last, which succeeded */
+    store_set_release(base);
+    store_set_release(roomy);
+    fixture_fini(&fixture);
+}
+END_TEST
+
 START_TEST(each_allocation_of_sums_may_fail)
 {
     is_test = true;
@@ -254,7 +423,7 @@ START_TEST(each_allocation_of_sums_may_fail)
         failures++;
         ck_assert_int_eq(status, HOP_E_NOMEM);
         ck_assert_ptr_null(phi);
-        ck_assert_uint_eq(store_phi_cache_bytes_of(cache, set), 0);
+        ck_assert_uint_eq(store_phi_cache_bytes_of(cache, set->body), 0);
         ck_assert_uint_eq(store_budget_reserved(&fixture.budget), before);
     }
     ck_assert_int_gt(failures, 2);
@@ -287,10 +456,12 @@ START_TEST(each_allocation_of_a_measurement_may_fail)
         ck_assert_uint_eq(store_budget_reserved(&fixture.budget), before);
     }
     ck_assert_int_gt(failures, 1);
-    store_study study;
-    countdown = 0;
-    ck_assert_int_eq(store_studies_submit(store_operations_studies(fixture.operations), set, &study, NULL),
-                     HOP_E_NOMEM);
+    store_work_view view;
+    for (long k = 0; k < 2; k++) {
+        countdown = k;
+        ck_assert_int_eq(store_studies_submit(store_operations_studies(fixture.operations), set, &view, NULL),
+                         HOP_E_NOMEM);
+    }
     countdown = -1;
     store_set_release(set);
     fixture_fini(&fixture);
@@ -302,8 +473,11 @@ static Suite *make(void)
     Suite *suite = suite_create("nomem");
     TCase *nomem = tcase_create("nomem");
     tcase_add_test(nomem, each_allocation_of_an_upload_may_fail);
+    tcase_add_test(nomem, each_allocation_of_a_growth_may_fail);
     tcase_add_test(nomem, builds_without_memory_leave_a_dense_set);
     tcase_add_test(nomem, each_allocation_of_keeping_and_loading_may_fail);
+    tcase_add_test(nomem, each_allocation_of_mapping_may_fail);
+    tcase_add_test(nomem, each_allocation_of_a_revision_may_fail);
     tcase_add_test(nomem, each_allocation_of_sums_may_fail);
     tcase_add_test(nomem, each_allocation_of_a_measurement_may_fail);
     suite_add_tcase(suite, nomem);

@@ -84,7 +84,7 @@ START_TEST(made_once_charged_and_found_again)
     ck_assert_uint_eq(count(&c).bytes, bytes);
     ck_assert_uint_eq(store_budget_reserved(&c.fixture.budget), before + bytes);
     ck_assert_uint_eq(store_set_bytes(c.set).sums, bytes);
-    ck_assert_uint_eq(store_phi_cache_bytes_of(c.cache, c.set), bytes);
+    ck_assert_uint_eq(store_phi_cache_bytes_of(c.cache, c.set->body), bytes);
 
     store_phi *again = get(&c, 8, 1);
     ck_assert_ptr_eq(store_phi_sums(again), store_phi_sums(features));

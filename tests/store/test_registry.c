@@ -157,6 +157,68 @@ START_TEST(changes_of_one_name_exclude_each_other)
 }
 END_TEST
 
+START_TEST(a_revision_is_of_what_is_there)
+{
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    store_change *first = NULL, *change = NULL;
+    store_set *base = NULL;
+    ck_assert_int_eq(store_registry_begin_revision(fixture.registry, "s", NULL, &change, &base, NULL), HOP_E_NOT_FOUND);
+    ck_assert_int_eq(store_registry_begin(fixture.registry, "s", NULL, &first, NULL), HOP_OK);
+    /* Not "not found": its first upload is about to make it. */
+    ck_assert_int_eq(store_registry_begin_revision(fixture.registry, "s", NULL, &change, &base, NULL), HOP_E_BUSY);
+    store_registry_commit(fixture.registry, first, fixture_set(&fixture, 3, 2, 1, NULL));
+    const store_condition other = {.if_match = "\"x\""};
+    ck_assert_int_eq(store_registry_begin_revision(fixture.registry, "s", &other, &change, &base, NULL), HOP_E_EXISTS);
+    ck_assert_int_eq(store_registry_begin_revision(fixture.registry, "s", NULL, &change, &base, NULL), HOP_OK);
+    ck_assert_uint_eq(base->version, 1);
+    store_change *second = NULL;
+    ck_assert_int_eq(store_registry_begin(fixture.registry, "s", NULL, &second, NULL), HOP_E_BUSY);
+    ck_assert_int_eq(store_registry_delete(fixture.registry, "s", NULL, NULL), HOP_E_BUSY);
+    store_registry_abandon(fixture.registry, change);
+    store_set_release(base);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+/* The same content once more, under the name and version that another has. */
+static store_set *twin(store_fixture *fixture, const store_set *of)
+{
+    store_set *set = fixture_set(fixture, of->M, of->d, of->memories[0], NULL);
+    store_set_name(set, of->name, of->version);
+    return set;
+}
+
+START_TEST(a_form_takes_the_place_of_another)
+{
+    store_fixture fixture;
+    fixture_init(&fixture, BUDGET_BYTES, NULL);
+    fixture_put(&fixture, "s", fixture_set(&fixture, 3, 2, 1, NULL));
+    store_set *old = fixture_get(&fixture, "s"), *new = twin(&fixture, old);
+    ck_assert(store_registry_swap(fixture.registry, old, new));
+    store_set *current = fixture_get(&fixture, "s");
+    ck_assert_ptr_eq(current, new);
+    ck_assert(atomic_load(&old->progress.cancel));
+    ck_assert_float_eq(old->memories[0], 1);
+    fixture_settle(current); /* its maps were queued */
+    ck_assert_int_eq(store_set_state(current), STORE_READY);
+
+    /* Not where it is no longer current, nor while a change is open, nor where the name is gone. */
+    store_set *late = twin(&fixture, old);
+    ck_assert(!store_registry_swap(fixture.registry, old, late));
+    store_change *change = NULL;
+    ck_assert_int_eq(store_registry_begin(fixture.registry, "s", NULL, &change, NULL), HOP_OK);
+    ck_assert(!store_registry_swap(fixture.registry, current, late));
+    store_registry_abandon(fixture.registry, change);
+    ck_assert_int_eq(store_registry_delete(fixture.registry, "s", NULL, NULL), HOP_OK);
+    ck_assert(!store_registry_swap(fixture.registry, current, late));
+    store_set_release(late);
+    store_set_release(current);
+    store_set_release(old);
+    fixture_fini(&fixture);
+}
+END_TEST
+
 START_TEST(lists_are_by_name)
 {
     store_fixture fixture;
@@ -248,6 +310,8 @@ static Suite *make(void)
     tcase_add_test(rules, versions_count_up_and_etags_change);
     tcase_add_test(rules, preconditions_are_kept);
     tcase_add_test(rules, changes_of_one_name_exclude_each_other);
+    tcase_add_test(rules, a_revision_is_of_what_is_there);
+    tcase_add_test(rules, a_form_takes_the_place_of_another);
     tcase_add_test(rules, lists_are_by_name);
     suite_add_tcase(suite, rules);
     TCase *readers = tcase_create("readers");

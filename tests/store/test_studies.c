@@ -18,9 +18,9 @@ static store_studies *studies_of(store_fixture *fixture)
     return store_operations_studies(fixture->operations);
 }
 
-static store_study submit(store_fixture *fixture, store_set *set)
+static store_work_view submit(store_fixture *fixture, store_set *set)
 {
-    store_study study;
+    store_work_view study;
     hop_error error = HOP_ERROR_NONE;
     ck_assert_msg(store_studies_submit(studies_of(fixture), set, &study, &error) == HOP_OK, "%s", error.text);
     ck_assert_str_eq(study.set, set->name);
@@ -29,12 +29,12 @@ static store_study submit(store_fixture *fixture, store_set *set)
 }
 
 /* Wait until it is over: the test's own time limit ends it otherwise. */
-static store_study over(store_fixture *fixture, uint64_t id)
+static store_work_view over(store_fixture *fixture, uint64_t id)
 {
-    store_study study;
+    store_work_view study;
     for (;;) {
-        ck_assert(store_studies_get(studies_of(fixture), id, &study));
-        if (study.state == STORE_SUCCEEDED || study.state == STORE_STUDY_FAILED)
+        ck_assert(store_progress_get(store_operations_progress(fixture->operations), id, &study));
+        if (study.state == STORE_SUCCEEDED || study.state == STORE_WORK_FAILED)
             return study;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
@@ -49,7 +49,7 @@ START_TEST(a_version_is_measured_once_and_charged)
     size_t before = store_budget_reserved(&fixture.budget);
     ck_assert_ptr_null(store_set_separation(set));
     ck_assert_uint_eq(store_set_bytes(set).separation, 0);
-    store_study study = submit(&fixture, set);
+    store_work_view study = submit(&fixture, set);
     ck_assert_uint_eq(study.id, 1);
     study = over(&fixture, study.id);
     ck_assert_msg(study.state == STORE_SUCCEEDED, "%s", study.error.text);
@@ -66,7 +66,7 @@ START_TEST(a_version_is_measured_once_and_charged)
     ck_assert_int_eq(study.state, STORE_SUCCEEDED);
     ck_assert_ptr_eq(store_set_separation(set), separation);
     ck_assert_uint_eq(store_budget_reserved(&fixture.budget), before + hop_separation_bytes(set->model));
-    ck_assert(!store_studies_get(studies_of(&fixture), 77, &study));
+    ck_assert(!store_progress_get(store_operations_progress(fixture.operations), 77, &study));
     store_set_release(set);
     fixture_fini(&fixture);
 }
@@ -77,11 +77,11 @@ static store_set *start_large(store_fixture *fixture, const char *name, uint64_t
 {
     fixture_put(fixture, name, fixture_set(fixture, LARGE_M, LARGE_D, 0, &plain));
     store_set *set = fixture_get(fixture, name);
-    store_study study = submit(fixture, set);
+    store_work_view study = submit(fixture, set);
     *id = study.id;
     while (study.state == STORE_QUEUED) {
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        ck_assert(store_studies_get(studies_of(fixture), *id, &study));
+        ck_assert(store_progress_get(store_operations_progress(fixture->operations), *id, &study));
     }
     ck_assert_int_eq(study.state, STORE_RUNNING);
     return set;
@@ -97,7 +97,7 @@ START_TEST(who_asks_meanwhile_hears_of_the_same_operation)
     store_set *b = fixture_get(&fixture, "b");
     uint64_t second = submit(&fixture, b).id;
     ck_assert_uint_ne(first, second);
-    store_study study = submit(&fixture, a);
+    store_work_view study = submit(&fixture, a);
     ck_assert(study.id == first && study.state == STORE_RUNNING && study.permille < 1000);
     study = submit(&fixture, b);
     ck_assert(study.id == second && study.state == STORE_QUEUED);
@@ -121,14 +121,14 @@ START_TEST(a_version_that_goes_takes_its_operation_along)
     uint64_t second = submit(&fixture, queued).id;
 
     ck_assert_int_eq(store_registry_delete(fixture.registry, "queued", NULL, NULL), HOP_OK);
-    store_study study = over(&fixture, second);
-    ck_assert_int_eq(study.state, STORE_STUDY_FAILED);
+    store_work_view study = over(&fixture, second);
+    ck_assert_int_eq(study.state, STORE_WORK_FAILED);
     ck_assert_int_eq(study.error.status, HOP_E_CANCELLED);
     fixture_put(&fixture, "running", fixture_set(&fixture, M, D, 2, &plain)); /* replaced */
     hop_error error = HOP_ERROR_NONE;
     ck_assert_int_eq(store_studies_submit(studies_of(&fixture), running, &study, &error), HOP_E_CANCELLED);
     study = over(&fixture, first);
-    ck_assert_int_eq(study.state, STORE_STUDY_FAILED);
+    ck_assert_int_eq(study.state, STORE_WORK_FAILED);
     ck_assert_int_eq(study.error.status, HOP_E_CANCELLED);
     ck_assert_ptr_null(store_set_separation(running));
     store_set_release(running);
@@ -146,11 +146,11 @@ START_TEST(a_failure_is_shown_once_and_then_tried_again)
     size_t filler = BUDGET_BYTES - store_budget_reserved(&fixture.budget);
     ck_assert_int_eq(store_budget_charge(&fixture.budget, filler, "filler", NULL), HOP_OK);
     uint64_t id = submit(&fixture, set).id;
-    store_study study = over(&fixture, id);
-    ck_assert_int_eq(study.state, STORE_STUDY_FAILED);
+    store_work_view study = over(&fixture, id);
+    ck_assert_int_eq(study.state, STORE_WORK_FAILED);
     ck_assert_int_eq(study.error.status, HOP_E_BUDGET);
     study = submit(&fixture, set);
-    ck_assert(study.id == id && study.state == STORE_STUDY_FAILED);
+    ck_assert(study.id == id && study.state == STORE_WORK_FAILED);
     store_budget_release(&fixture.budget, filler);
     study = submit(&fixture, set);
     ck_assert_uint_ne(study.id, id);
@@ -166,12 +166,12 @@ START_TEST(the_last_ones_that_ended_are_remembered)
     fixture_init(&fixture, BUDGET_BYTES, NULL);
     fixture_put(&fixture, "s", fixture_set(&fixture, M, D, 0, &plain));
     store_set *set = fixture_get(&fixture, "s");
-    store_study study;
-    for (uint64_t i = 1; i <= STORE_STUDIES_KEPT + 5; i++)
+    store_work_view study;
+    for (uint64_t i = 1; i <= STORE_WORK_KEPT + 5; i++)
         over(&fixture, submit(&fixture, set).id);
-    ck_assert(!store_studies_get(studies_of(&fixture), 5, &study));
-    ck_assert(store_studies_get(studies_of(&fixture), 6, &study));
-    ck_assert(store_studies_get(studies_of(&fixture), STORE_STUDIES_KEPT + 5, &study));
+    ck_assert(!store_progress_get(store_operations_progress(fixture.operations), 5, &study));
+    ck_assert(store_progress_get(store_operations_progress(fixture.operations), 6, &study));
+    ck_assert(store_progress_get(store_operations_progress(fixture.operations), STORE_WORK_KEPT + 5, &study));
     store_set_release(set);
     fixture_fini(&fixture);
 }
@@ -187,7 +187,7 @@ START_TEST(stopping_ends_what_waits_and_what_runs)
     store_set *b = fixture_get(&fixture, "b");
     submit(&fixture, b);
     store_operations_stop(fixture.operations);
-    store_study study;
+    store_work_view study;
     ck_assert_int_eq(store_studies_submit(studies_of(&fixture), b, &study, NULL), HOP_E_CANCELLED);
     store_registry_free(fixture.registry);
     store_operations_free(fixture.operations);
