@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """How long a large upload takes, beside cp, sync and sha256sum of the same file in the same run.
 
-    bench/load.py build/src/server/hopfieldd [--M 8000000] [--d 64] [--packing full] [--folder FOLDER] [--json]
+    bench/load.py build/src/server/hopfieldd [--M 8000000] [--d 64] [--packing full] [--keep FOLDER] [--json]
 
 Makes a file of M x d f32 numbers as npy, copies it (cp), makes the copy durable (sync FILE) and sums it (sha256sum);
 then PUTs it over loopback to a daemon of its own, with ?sha256= and without maps, and waits for the acknowledgement:
 rows checked, model packed, file written and synced. One line a packing. As much memory as the set will take is touched
-once before, by another process: a virtual machine may get its memory only then, at a fraction of the speed of memory. Of the disk it needs three times the file's bytes,
-of memory what the set takes; everything is removed again. Python's standard library is all it needs.
+just before by another process: a virtual machine may get its memory only then, at a fraction of the speed of memory.
+Of the disk it needs three times the file's bytes, of memory what the set takes; everything is removed again. Python's
+standard library is all it needs.
 """
 
 import argparse
@@ -174,19 +175,21 @@ def main():
     parser.add_argument("--M", type=int, default=8000000)
     parser.add_argument("--d", type=int, default=64)
     parser.add_argument("--packing", action="append", help="as the daemon's; several: one run each. full and none")
-    parser.add_argument("--folder", help="where files go; on a disk. By default the system's folder for such")
+    parser.add_argument("--keep", metavar="FOLDER", help="where files go; the npy stays there and is used again")
     parser.add_argument("--no-sha256", action="store_true", help="PUT without ?sha256=")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="hopfieldd-load-", dir=options.folder)
+    folder = options.keep or tempfile.mkdtemp(prefix="hopfieldd-load.")
+    os.makedirs(folder, exist_ok=True)
     try:
-        path = os.path.join(folder, "rows.npy")
-        write_npy(path, options.M, options.d)
+        path = os.path.join(folder, "%dx%d.npy" % (options.M, options.d))
+        if not os.path.exists(path):
+            write_npy(path, options.M, options.d)
         size = os.path.getsize(path)
         runs = []
         for packing in options.packing or ["full", "none"]:
-            touched = touch(4 * size if packing != "none" else 2 * size)
             seconds, digest = peers(path, os.path.join(folder, "copy"))
+            touched = touch((2 if packing == "none" else 4) * size)  # now: some systems take it back in seconds
             run = load(options.binary, folder, packing, path, None if options.no_sha256 else digest)
             run.update({"bytes": size, "touched_seconds": touched, "peers_seconds": seconds})
             run["speed_ratio"] = sum(seconds.values()) / run["seconds"]
@@ -195,7 +198,8 @@ def main():
             if not options.json:
                 say(run)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
     if options.json:
         print(json.dumps(runs, indent=1))
 

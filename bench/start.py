@@ -23,6 +23,7 @@ import tempfile
 import time
 
 BLOCK_ROWS = 65536
+ASK_SECONDS = 0.02  # apart: who asks takes processors from who loads
 NAME = "start"
 
 
@@ -98,7 +99,7 @@ def await_log(path, words, process):
             return True
         if process.poll() is not None or "could not be" in text:
             return False
-        time.sleep(0.005)
+        time.sleep(ASK_SECONDS)
 
 
 def measure(binary, folder, packing, query, before):
@@ -110,7 +111,7 @@ def measure(binary, folder, packing, query, before):
             if status == 200:
                 break
             assert status == 503, answer
-            time.sleep(0.001)
+            time.sleep(ASK_SECONDS)
         answered = time.monotonic() - began
         assert same(answer, before), "another answer than before the restart"
         itself = answer["timing_ms"]["total"] / 1e3

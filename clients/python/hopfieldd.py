@@ -59,19 +59,49 @@ class Client:
     def describe(self, name):
         return self._call("GET", self._path(name))
 
-    def put(self, name, memories, values=None, **options):
-        """Create or replace a set from M rows of d numbers; options are beta, max_error, similarity, labels, max_degree."""
-        path = "/v1/admin/sets/" + urllib.parse.quote(name, safe="")
+    def put(self, name, memories, values=None, etag=None, wait=True, **options):
+        """Create or replace a set from M rows of d numbers; options are beta, max_error, similarity, labels, max_degree.
+
+        Of this and the other changes: etag is that of the version to be changed, else Problem 412 ("*": any; "": there
+        must be none). With wait=False the answer is an operation for finish(), as soon as the daemon has the rows.
+        """
+        path = self._admin(name)
+        how = {"etag": etag, "wait": wait}
         if _is_array(memories) and values is None and "labels" not in options:
             query = urllib.parse.urlencode({"d": memories.shape[1], **options})
-            return self._call("PUT", path + "?" + query, _raw(memories), "application/octet-stream")
+            return self._change("PUT", path + "?" + query, _raw(memories), "application/octet-stream", **how)
         document = dict(options, memories=self._rows(memories))
         if values is not None:
             document["values"] = self._rows(values)
-        return self._call("PUT", path, document)
+        return self._change("PUT", path, document, **how)
+
+    def append(self, name, memories, values=None, labels=None, **how):
+        """Append rows; the new ids are the last of those below `next_id` of the answer. how: etag, wait."""
+        path = self._admin(name) + "/memories"
+        if _is_array(memories) and values is None and labels is None:
+            return self._change("POST", path + "?d=%d" % memories.shape[1], _raw(memories), "application/octet-stream", **how)
+        document = {"memories": self._rows(memories)}
+        if values is not None:
+            document["values"] = self._rows(values)
+        if labels is not None:
+            document["labels"] = labels
+        return self._change("POST", path, document, **how)
+
+    def remove(self, name, ids, **how):
+        """Remove memories by id. how: etag, wait."""
+        return self._change("DELETE", self._admin(name) + "/memories", {"ids": [int(i) for i in ids]}, **how)
+
+    def patch(self, name, etag=None, wait=True, **settings):
+        """Change beta, max_error, max_degree or labels; None: back to the default."""
+        return self._change("PATCH", self._admin(name), settings, etag=etag, wait=wait)
+
+    def export(self, name, everything=False):
+        """The set as bytes: its memories as npy, or everything as safetensors."""
+        kind = "application/vnd.safetensors" if everything else "application/x-npy"
+        return self._exchange("GET", self._admin(name) + "/data", headers={"Accept": kind})[1]
 
     def delete(self, name):
-        self._call("DELETE", "/v1/admin/sets/" + urllib.parse.quote(name, safe=""))
+        self._call("DELETE", self._admin(name))
 
     def retrieve(self, name, queries, mode=None, model=None, **options):
         """Retrieve for L rows of d numbers.
@@ -114,9 +144,26 @@ class Client:
         """How far an operation in the background is."""
         return self._call("GET", "/v1/admin/operations/%d" % number)
 
+    def finish(self, operation, patience=600.0):
+        """Wait for what was begun with wait=False; its last document. One that failed is raised as Problem."""
+        give_up, pause = time.monotonic() + patience, 0.02
+        while operation["state"] in ("queued", "running"):
+            if time.monotonic() + pause > give_up:
+                raise TimeoutError("operation %(id)d is %(state)s at %(percent)d percent" % operation)
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+            operation = self.operation(operation["id"])
+        if operation["state"] == "failed":
+            raise Problem(operation["problem"]["status"], operation["problem"])
+        return operation
+
     @staticmethod
     def _path(name):
         return "/v1/sets/" + urllib.parse.quote(name, safe="")
+
+    @staticmethod
+    def _admin(name):
+        return "/v1/admin/sets/" + urllib.parse.quote(name, safe="")
 
     @staticmethod
     def _rows(rows):
@@ -136,10 +183,16 @@ class Client:
     def _call(self, method, path, body=None, content_type="application/json"):
         return self._exchange(method, path, body, content_type)[1]
 
-    def _exchange(self, method, path, body=None, content_type="application/json"):
+    def _change(self, method, path, body, content_type="application/json", etag=None, wait=True):
+        headers = {} if wait else {"Prefer": "respond-async"}
+        if etag is not None:
+            headers.update({"If-Match": etag} if etag else {"If-None-Match": "*"})
+        return self._exchange(method, path, body, content_type, headers)[1]
+
+    def _exchange(self, method, path, body=None, content_type="application/json", headers=None):
         if isinstance(body, dict):
             body = json.dumps(body, allow_nan=False).encode("ascii")
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", **(headers or {})}
         if body is not None:
             headers["Content-Type"] = content_type
         try:
@@ -149,6 +202,8 @@ class Client:
         except (OSError, http.client.HTTPException):
             self._connection.close()  # the next call starts afresh
             raise
+        if response.status < 400 and "json" not in response.getheader("Content-Type", "json"):
+            return response.status, data
         try:
             document = json.loads(data) if data else None
         except ValueError:

@@ -97,6 +97,34 @@ class PythonClient(tap.Case):
         self.client.put("near", [[3, 4], [0, 0]], beta=1)
         self.assertEqual(self.client.theory("near")["separation"]["m"], 5)
 
+    def test_a_set_changes(self):
+        first = self.client.put("life", [[1, 0], [0, 1]], beta=2, etag="")
+        second = self.client.append("life", [[-1, 0]], labels=["west"], etag=first["etag"])
+        self.assertEqual((second["M"], second["version"], second["next_id"]), (3, 2, 3))
+        self.held(self.client.retrieve("life", [[0.9, 0.2]], max_error=1e-4))
+        self.assertEqual(self.client.append("life", Rows([[5, 5]]))["next_id"], 4)
+        self.assertEqual(self.client.remove("life", [3])["M"], 3)
+        self.held(self.client.retrieve("life", [[0.9, 0.2]], max_error=1e-4))
+        patched = self.client.patch("life", beta=None, labels=None)
+        self.assertAlmostEqual(patched["beta"], 2**-0.5)
+        for etag in (first["etag"], ""):
+            with self.assertRaises(Problem) as raised:
+                self.client.patch("life", beta=1, etag=etag)
+            self.assertEqual(raised.exception.status, 412)
+        memories = self.client.export("life")
+        self.assertEqual(harness.read_npy(memories), [[1, 0], [0, 1], [-1, 0]])
+        self.assertIn(b'"next_id":"4"', self.client.export("life", everything=True))
+
+    def test_what_is_not_waited_for_can_be_finished_later(self):
+        begun = self.client.put("later", [[1, 0], [0, 1]], wait=False)
+        self.assertEqual((begun["kind"], begun["set"]), ("put", "later"))
+        self.assertEqual(self.client.finish(begun)["version"], 1)
+        done = self.client.finish(self.client.append("later", [[2, 2]], wait=False))
+        self.assertEqual((done["state"], done["version"]), ("succeeded", 2))
+        with self.assertRaises(Problem) as raised:
+            self.client.finish(self.client.remove("later", [9], wait=False))
+        self.assertEqual((raised.exception.status, raised.exception.code), (422, "unknown"))
+
     def test_a_refusal_is_a_problem(self):
         self.client.put("refuse", [[1, 0], [0, 1]])
         with self.assertRaises(Problem) as raised:

@@ -35,7 +35,7 @@ typedef struct spread_job {
     _Atomic uint32_t *count;         /* columns x HOP_BINS */
 } spread_job;
 
-static void raise(_Atomic uint64_t *largest, double to)
+static void raise_to(_Atomic uint64_t *largest, double to)
 {
     uint64_t bits, is = atomic_load_explicit(largest, memory_order_relaxed);
     memcpy(&bits, &to, sizeof bits);
@@ -83,7 +83,7 @@ static void spread_task(void *arg, size_t i)
     }
     if (job->radius && !job->columns)
         (void)job->kernels->row_squares(g->n, end - from, job->rows + from * g->n, g->centre, &square);
-    raise(&job->largest_square, square);
+    raise_to(&job->largest_square, square);
 }
 
 /*

@@ -1,8 +1,8 @@
 /*
  * api_admin.c - whole sets: create or replace one from a body, delete one.
  *
- * An upload (upload.h) holds its name from before its body comes until its set is durable and published, or has failed; a
- * failure changes nothing that readers see. What is left to do once the rows are in is one admin job (change.h).
+ * An upload (upload.h) holds its name from before its body comes until its set is durable and published, or has failed;
+ * a failure changes nothing that readers see. What is left to do once the rows are in is one admin job (change.h).
  */
 #include "core/status.h"
 #include "server/change.h"

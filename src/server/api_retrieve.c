@@ -46,6 +46,9 @@ enum {
 /* A request that could take longer than this is queued, whatever is predicted. */
 #define INLINE_WORST_SECONDS 2e-3
 
+/* Making sums that is predicted to take longer than this never holds all workers. */
+#define LONG_SUMS_SECONDS 0.1
+
 /* A plan of one row is taken to cost this much; it depends on the number of degrees, hardly on M. */
 #define PLAN_SECONDS 5e-6
 
@@ -64,7 +67,7 @@ static void asked_free(void *state)
 {
     asked *self = state;
     if (self->charged_bytes)
-        store_budget_release(self->budget, self->charged_bytes);
+        store_budget_release_for(self->budget, STORE_FOR_REQUESTS, self->charged_bytes);
     if (self->decoded)
         srv_retrieve_args_fini(&self->args);
     store_phi_release(self->phi);
@@ -153,7 +156,7 @@ static hop_status check_limits(const srv_config *config, const asked *self, srv_
 static hop_status charge_queries(asked *self, store_budget *budget, hop_error *error)
 {
     size_t bytes = self->args.L * self->query.set->d * sizeof *self->args.x; /* it is in memory */
-    hop_status status = store_budget_charge(budget, bytes, "the queries", error);
+    hop_status status = store_budget_charge_for(budget, STORE_FOR_REQUESTS, bytes, "the queries", error);
     if (status == HOP_OK) {
         self->budget = budget;
         self->charged_bytes = bytes;
@@ -382,6 +385,28 @@ static bool nobody_waits(void *context)
     return srv_request_expired(context) != SRV_NO_OUTCOME;
 }
 
+/* May this worker be busy with sums for that long? False: the request has been answered. leave_sums() ends it. */
+static bool enter_sums(srv_request *request, double seconds)
+{
+    srv_app *app = request->app;
+    unsigned most = app->config->workers > 1 ? (unsigned)app->config->workers - 1 : 1;
+    if (seconds <= LONG_SUMS_SECONDS || atomic_fetch_add(&app->sums_at_work, 1) < most)
+        return true;
+    atomic_fetch_sub(&app->sums_at_work, 1);
+    srv_metrics_rejected(app->metrics, SRV_REJECTED_QUEUE_FULL);
+    srv_reply_problem(request, SRV_QUEUE_FULL,
+                      "sums over the memories, predicted to take %.3g s, are not made while %u others are: one worker "
+                      "is kept for other requests; try again",
+                      seconds, most);
+    return false;
+}
+
+static void leave_sums(srv_app *app, double seconds)
+{
+    if (seconds > LONG_SUMS_SECONDS)
+        atomic_fetch_sub(&app->sums_at_work, 1);
+}
+
 /* The sums that the mode answers from, made now where they are not there. False: the request has been answered. */
 static bool get_sums(srv_request *request, asked *self)
 {
@@ -390,11 +415,15 @@ static bool get_sums(srv_request *request, asked *self)
         return true;
     if (!self->phi) {
         hop_error error = HOP_ERROR_NONE;
+        double seconds = hop_phi_sums_build_seconds(query->set->model, query->request.mode, &query->request.parameters);
+        if (!enter_sums(request, seconds))
+            return false;
         uint64_t began_ns = srv_clock_ns();
         hop_status status = store_phi_cache_get(request->app->phi_cache, query->set, &query->request,
                                                 srv_scheduler_query_executor(request->app->scheduler), nobody_waits,
                                                 request, &self->phi, &error);
         query->sums_ms = (double)(srv_clock_ns() - began_ns) * 1e-6;
+        leave_sums(request->app, seconds);
         if (status == HOP_E_CANCELLED && !still_wanted(request, 0, query->L, true))
             return false;
         if (status == HOP_E_BUDGET)

@@ -39,6 +39,7 @@ typedef struct srv_app {
     store_loader *loader;         /* NULL likewise */
     store_compaction *compaction; /* NULL likewise */
     store_phi_cache *phi_cache;
+    atomic_uint sums_at_work; /* workers that make sums over the memories, or wait for them, for long */
     srv_costs_source costs_source;
     atomic_bool draining;
     uint64_t started_ns; /* monotonic */

@@ -94,7 +94,7 @@ typedef struct srv_patch_args {
     char *label_text; /* what labels points into, from malloc */
 } srv_patch_args;
 
-/* Memory that reading a patch may take, a byte of its text: pointers to labels, of three bytes at least, and their text. */
+/* Memory that reading a patch may take, a byte of its text: labels, and pointers to them, of three bytes at least. */
 enum { SRV_PATCH_TEXT_BYTES = 4 };
 
 /* JSON: beta, max_error, max_degree, labels, each or null. HOP_E_DOMAIN where there is none of them. */

@@ -47,7 +47,7 @@ static void free_change(void *state)
     free(change->labels);
     free(change->label_text);
     if (change->charged_bytes)
-        store_budget_release(change->app->budget, change->charged_bytes);
+        store_budget_release_for(change->app->budget, STORE_FOR_REQUESTS, change->charged_bytes);
     store_registry_abandon(change->app->registry, change->open);
     store_set_release(change->base);
     free(change);
@@ -107,7 +107,8 @@ hop_status srv_change_charge(srv_change *change, size_t bytes, hop_error *error)
 {
     if (bytes <= SMALL_BYTES)
         return HOP_OK;
-    hop_status status = store_budget_charge(change->app->budget, bytes, "what the request says", error);
+    hop_status status =
+        store_budget_charge_for(change->app->budget, STORE_FOR_REQUESTS, bytes, "what the request says", error);
     if (status == HOP_OK)
         change->charged_bytes += bytes;
     return status;

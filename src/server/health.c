@@ -3,10 +3,10 @@
  */
 #include "server/calibration.h"
 #include "server/config.h"
+#include "server/memory.h"
 #include "server/metrics.h"
 #include "server/openapi.h"
 #include "server/route.h"
-#include "store/budget.h"
 #include "store/phi_cache.h"
 
 enum { PAGE_BYTES = 16 << 20 };
@@ -63,6 +63,17 @@ static void write_costs(srv_costs_source source, srv_text *out)
     srv_text_puts(out, "}}");
 }
 
+static void write_memory(const srv_app *app, size_t sums_bytes, srv_text *out)
+{
+    srv_memory memory;
+    srv_memory_count(app, &memory);
+    srv_text_printf(out, ",\"memory\":{\"budget_bytes\":%zu,\"reserved_bytes\":%zu,\"sums_bytes\":%zu,\"bytes\":{",
+                    memory.limit_bytes, memory.reserved_bytes, sums_bytes);
+    for (srv_memory_kind kind = 0; kind < SRV_MEMORY_KINDS; kind++)
+        srv_text_printf(out, "%s\"%s\":%zu", kind ? "," : "", srv_memory_word(kind), memory.bytes[kind]);
+    srv_text_puts(out, "}}");
+}
+
 void srv_health_info(srv_request *request)
 {
     const srv_app *app = request->app;
@@ -83,9 +94,7 @@ void srv_health_info(srv_request *request)
     store_phi_counts sums = {0};
     if (app->phi_cache)
         store_phi_cache_count(app->phi_cache, &sums);
-    srv_text_printf(&body, ",\"memory\":{\"budget_bytes\":%zu,\"reserved_bytes\":%zu,\"sums_bytes\":%zu}",
-                    app->budget ? store_budget_limit(app->budget) : (size_t)config->memory_budget_bytes,
-                    app->budget ? store_budget_reserved(app->budget) : 0, sums.bytes);
+    write_memory(app, sums.bytes, &body);
     srv_text_printf(&body, ",\"uptime_seconds\":%.3f,\"limits\":{", (double)(srv_clock_ns() - app->started_ns) * 1e-9);
     srv_config_write_limits(config, &body);
     srv_text_puts(&body, "}}\n");

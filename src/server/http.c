@@ -35,6 +35,7 @@
 enum {
     CONNECTION_MEMORY_BYTES = 65536,
     DISCARD_MAX_BYTES = 1048576, /* a refused body up to this size is read and dropped */
+    SLOW_BODY_SAY_S = 10,
     SLOW_BODY_BYTES_PER_S = 1024 /* slower than this for SRV_TIMEOUT_BODY_S is too slow */
 };
 
@@ -59,6 +60,8 @@ typedef struct exchange {
     bool answered;   /* a response was handed to the library */
     bool early;      /* ... before the body was read */
     size_t received; /* bytes of the body, kept or dropped */
+    size_t length;   /* of the body, SIZE_MAX where it is not known */
+    uint64_t said_s; /* seconds after the first line at which the log said how far the body is */
     size_t charged;  /* response bytes charged to the memory budget */
 } exchange;
 
@@ -161,7 +164,7 @@ static void charge_reply(exchange *ex)
     if (!budget || reply->body.capacity < CONNECTION_MEMORY_BYTES)
         return;
     hop_error error = HOP_ERROR_NONE;
-    if (store_budget_charge(budget, reply->body.capacity, "the answer", &error) == HOP_OK) {
+    if (store_budget_charge_for(budget, STORE_FOR_ANSWERS, reply->body.capacity, "the answer", &error) == HOP_OK) {
         ex->charged = reply->body.capacity;
         return;
     }
@@ -287,6 +290,7 @@ static enum MHD_Result begin(exchange *ex, const char *method, const char *versi
     }
     bool chunked;
     size_t length = content_length(ex, &chunked);
+    ex->length = length;
     if (srv_route_admit(request, length, chunked) && srv_upload_open(request, length))
         return MHD_YES;
     if (request->reply.outcome == SRV_BODY_LIMIT)
@@ -297,6 +301,20 @@ static enum MHD_Result begin(exchange *ex, const char *method, const char *versi
         return MHD_YES;
     ex->early = !waits; /* the body is on its way already */
     return send_reply(ex);
+}
+
+/* Uploads that take long say how far they are. */
+static void say_received(exchange *ex, uint64_t elapsed_s)
+{
+    const srv_request *request = ex->request;
+    if (!request->upload || elapsed_s < ex->said_s + SLOW_BODY_SAY_S || !srv_log_enabled(SRV_LOG_INFO))
+        return;
+    ex->said_s = elapsed_s;
+    char of[32] = "";
+    if (ex->length != SIZE_MAX)
+        snprintf(of, sizeof of, " of %zu", ex->length);
+    srv_log(SRV_LOG_INFO, "%s %s '%s': %zu%s bytes received after %llu s", request->id,
+            srv_method_word(request->method), request->name, ex->received, of, (unsigned long long)elapsed_s);
 }
 
 /* A piece of the body. Nothing can be answered before its end, so a failure is kept and the rest is dropped. */
@@ -311,6 +329,7 @@ static enum MHD_Result take_body(exchange *ex, const char *bytes, size_t n)
     }
     if (ex->discard)
         return MHD_YES;
+    say_received(ex, elapsed_s);
     if (request->upload) {
         ex->discard = !srv_upload_feed(request, bytes, n);
         return MHD_YES;
@@ -399,7 +418,7 @@ static void finish(exchange *ex, enum MHD_RequestTerminationCode end)
     if (ex->early && ex->fd >= 0)
         srv_linger_add(http->linger, ex->fd);
     if (ex->charged > 0)
-        store_budget_release(app->budget, ex->charged);
+        store_budget_release_for(app->budget, STORE_FOR_ANSWERS, ex->charged);
     if (ex->lifeline)
         ex->lifeline->open = NULL;
     srv_request_free(request);

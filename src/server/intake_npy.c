@@ -88,13 +88,15 @@ static hop_status npy_feed(srv_intake *intake, const unsigned char *bytes, size_
         if (status != HOP_OK || npy->text)
             return status;
     }
-    if (n - taken > store_cells_left(&npy->cells)) { /* only where the length was not known before */
-        size_t end = npy->header.header_bytes + npy->header.data_bytes;
-        return srv_refuse(error, HOP_E_FORMAT, -1, -1, (int64_t)end,
-                          "npy: too long: a shape of %zu x %zu needs %zu bytes of data, there are more",
-                          npy->header.rows, npy->header.columns, npy->header.data_bytes);
-    }
-    return store_cells_feed(&npy->cells, bytes + taken, n - taken, error);
+    size_t left = store_cells_left(&npy->cells), more = n - taken < left ? n - taken : left;
+    hop_status status = store_cells_feed(&npy->cells, bytes + taken, more, error);
+    if (status != HOP_OK || taken + more == n)
+        return status;
+    /* Only where the length was not known before. */
+    size_t end = npy->header.header_bytes + npy->header.data_bytes;
+    return srv_refuse(error, HOP_E_FORMAT, -1, -1, (int64_t)end,
+                      "npy: too long: a shape of %zu x %zu needs %zu bytes of data, there are more", npy->header.rows,
+                      npy->header.columns, npy->header.data_bytes);
 }
 
 static hop_status npy_end(srv_intake *intake, hop_error *error)

@@ -6,8 +6,8 @@
 #include "core/status.h"
 #include "server/calibration.h"
 #include "server/config.h"
+#include "server/memory.h"
 #include "server/route.h"
-#include "store/budget.h"
 #include "store/phi_cache.h"
 
 #include <dirent.h>
@@ -236,6 +236,17 @@ static void write_counters(srv_metrics *metrics, srv_text *out)
                         (unsigned long long)get(&metrics->rejected[reason]));
 }
 
+static void write_memory(const srv_app *app, srv_text *out)
+{
+    srv_memory memory;
+    srv_memory_count(app, &memory);
+    gauge(out, "hopfieldd_memory_budget_bytes", "Memory that sets and requests may use.", (double)memory.limit_bytes);
+    gauge(out, "hopfieldd_memory_reserved_bytes", "Memory that sets and requests use.", (double)memory.reserved_bytes);
+    head(out, "hopfieldd_memory_bytes", "gauge", "The reserved memory by what it is for.");
+    for (srv_memory_kind kind = 0; kind < SRV_MEMORY_KINDS; kind++)
+        srv_text_printf(out, "hopfieldd_memory_bytes{kind=\"%s\"} %zu\n", srv_memory_word(kind), memory.bytes[kind]);
+}
+
 static void write_sets(const srv_app *app, srv_text *out)
 {
     srv_sets_counts counts = {0};
@@ -246,10 +257,7 @@ static void write_sets(const srv_app *app, srv_text *out)
     srv_text_printf(out, "hopfieldd_sets{state=\"ready\"} %llu\n", (unsigned long long)counts.ready);
     srv_text_printf(out, "hopfieldd_sets{state=\"failed\"} %llu\n", (unsigned long long)counts.failed);
     gauge(out, "hopfieldd_ready", "1 while /readyz answers 200.", !atomic_load(&app->draining) && counts.loading == 0);
-    gauge(out, "hopfieldd_memory_budget_bytes", "Memory that sets and bodies may use.",
-          (double)(app->budget ? store_budget_limit(app->budget) : app->config->memory_budget_bytes));
-    gauge(out, "hopfieldd_memory_reserved_bytes", "Memory that sets and bodies use.",
-          app->budget ? (double)store_budget_reserved(app->budget) : 0.0);
+    write_memory(app, out);
     store_phi_counts sums = {0};
     if (app->phi_cache)
         store_phi_cache_count(app->phi_cache, &sums);

@@ -70,8 +70,8 @@ typedef struct srv_reply_header {
 } srv_reply_header;
 
 /*
- * A body that is read while it is sent, piece by piece, on any one thread at a time. read: bytes from `at` on to out, at
- * least one and at most n; 0: it cannot go on, and the connection is cut off. free: once, whatever became of it.
+ * A body that is read while it is sent, piece by piece, on any one thread at a time. read: bytes from `at` on to out,
+ * at least one and at most n; 0: it cannot go on, and the connection is cut off. free: once, whatever became of it.
  */
 typedef struct srv_stream {
     uint64_t bytes; /* of the whole */

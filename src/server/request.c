@@ -353,7 +353,7 @@ static hop_status body_grow(srv_request *request, size_t bytes, hop_error *error
     size_t charge = 0;
     if (budget && capacity > BODY_FREE_BYTES) {
         charge = capacity - request->body_charged;
-        hop_status status = store_budget_charge(budget, charge, "the request's body", error);
+        hop_status status = store_budget_charge_for(budget, STORE_FOR_REQUESTS, charge, "the request's body", error);
         if (status != HOP_OK)
             return status;
         request->body_charged += charge;
@@ -361,7 +361,7 @@ static hop_status body_grow(srv_request *request, size_t bytes, hop_error *error
     char *body = realloc(request->body, capacity);
     if (!body) {
         if (charge > 0) {
-            store_budget_release(budget, charge);
+            store_budget_release_for(budget, STORE_FOR_REQUESTS, charge);
             request->body_charged -= charge;
         }
         return hop_fail(error, HOP_E_NOMEM, "no memory for a body of %zu bytes", bytes);
@@ -396,7 +396,7 @@ void srv_request_body_free(srv_request *request)
 {
     free(request->body);
     if (request->body_charged > 0)
-        store_budget_release(request->app->budget, request->body_charged);
+        store_budget_release_for(request->app->budget, STORE_FOR_REQUESTS, request->body_charged);
     request->body = NULL;
     request->body_bytes = request->body_capacity = request->body_charged = 0;
 }

@@ -41,6 +41,7 @@ struct srv_scheduler {
     job_list queues[SRV_JOB_CLASSES];
     double queued_seconds; /* of waiting queries */
     atomic_size_t urgent;  /* decoding and queries that wait: helpers look without the lock */
+    atomic_size_t open;    /* batches of queries with tasks that nobody took: likewise, those who help others */
     batch *batches;
     unsigned busy, ending, admin_running, helping, admin_share; /* helping: batches that are held to the share */
     bool last_was_admin, draining, stop;
@@ -295,16 +296,25 @@ static void run_job(srv_scheduler *s, srv_job *job, srv_workspace *workspace)
         pthread_cond_signal(&s->work); /* its share is free again */
 }
 
-/* Take tasks until there are none, or somebody waits for an answer. */
+/* The next task of a batch that is listed; its n where there is none. */
+static size_t take_task(srv_scheduler *s, batch *b)
+{
+    size_t i = atomic_fetch_add(&b->next_task, 1);
+    if (b->query && i + 1 == b->n)
+        atomic_fetch_sub(&s->open, 1);
+    return i < b->n ? i : b->n;
+}
+
+/* Take tasks until there are none, or somebody waits for an answer; of others than queries, until one wants help. */
 static void help_batch(srv_scheduler *s, batch *b)
 {
     b->helpers++;
     s->helping += !b->query;
     s->busy++;
     pthread_mutex_unlock(&s->lock);
-    while (atomic_load(&s->urgent) == 0) {
-        size_t i = atomic_fetch_add(&b->next_task, 1);
-        if (i >= b->n)
+    while (atomic_load(&s->urgent) == 0 && (b->query || atomic_load(&s->open) == 0)) {
+        size_t i = take_task(s, b);
+        if (i == b->n)
             break;
         b->task(b->arg, i);
     }
@@ -372,25 +382,28 @@ static void *timer_main(void *arg)
 static void run_batch(srv_scheduler *s, bool query, size_t n, void (*task)(void *arg, size_t i), void *arg)
 {
     batch b = {.task = task, .arg = arg, .n = n, .query = query};
-    if (n > 1) {
-        pthread_mutex_lock(&s->lock);
-        b.next = s->batches;
-        s->batches = &b;
-        pthread_cond_broadcast(&s->work);
-        pthread_mutex_unlock(&s->lock);
+    if (n <= 1) {
+        for (size_t i = 0; i < n; i++)
+            task(arg, i);
+        return;
     }
-    for (size_t i; (i = atomic_fetch_add(&b.next_task, 1)) < n;)
+    pthread_mutex_lock(&s->lock);
+    b.next = s->batches;
+    s->batches = &b;
+    if (query) /* with the list: a helper that sees it finds the batch */
+        atomic_fetch_add(&s->open, 1);
+    pthread_cond_broadcast(&s->work);
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i; (i = take_task(s, &b)) < n;)
         task(arg, i);
-    if (n > 1) {
-        pthread_mutex_lock(&s->lock);
-        batch **link = &s->batches;
-        while (*link != &b)
-            link = &(*link)->next;
-        *link = b.next;
-        while (b.helpers > 0)
-            pthread_cond_wait(&s->batch_left, &s->lock);
-        pthread_mutex_unlock(&s->lock);
-    }
+    pthread_mutex_lock(&s->lock);
+    batch **link = &s->batches;
+    while (*link != &b)
+        link = &(*link)->next;
+    *link = b.next;
+    while (b.helpers > 0)
+        pthread_cond_wait(&s->batch_left, &s->lock);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void admin_run(void *context, size_t n, void (*task)(void *arg, size_t i), void *arg)

@@ -10,8 +10,22 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { TASK_ROWS = 4096 };
+
+void store_block_advise(void *block, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const size_t page = 64 << 10, huge = 2 << 20; /* the largest page that an advice may have to start at */
+    size_t before = hop_round_up((uintptr_t)block, page) - (uintptr_t)block;
+    if (bytes >= 2 * huge)
+        madvise((char *)block + before, bytes - before, MADV_HUGEPAGE);
+#else
+    (void)block;
+    (void)bytes;
+#endif
+}
 
 static bool bytes_of(size_t capacity, size_t d, size_t p, bool with_ids, size_t *out)
 {
@@ -55,6 +69,10 @@ hop_status store_block_new(store_budget *budget, size_t capacity, size_t used, s
     float *memories = malloc(capacity * d * sizeof *memories);
     float *values = p ? malloc(capacity * p * sizeof *values) : NULL;
     uint64_t *ids = with_ids ? malloc(capacity * sizeof *ids) : NULL;
+    if (memories)
+        store_block_advise(memories, capacity * d * sizeof *memories);
+    if (values)
+        store_block_advise(values, capacity * p * sizeof *values);
     if (memories && (values || !p) && (ids || !with_ids))
         status = store_block_around(budget, capacity, d, p, memories, values, ids, bytes, out, error);
     else

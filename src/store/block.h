@@ -59,4 +59,10 @@ void store_block_shrink(store_block *block, size_t M, size_t n);
 HOP_WARN_UNUSED hop_status store_block_copy(store_block *to, const store_block *from, size_t M, const bool *gone,
                                             const hop_executor *executor, hop_error *error);
 
+/*
+ * Large arrays are filled from end to end: with huge pages that takes a 500th of the page faults, and no more memory, as
+ * only what lies in the array whole is made of them. Advice: a kernel without them refuses, and all is as before.
+ */
+void store_block_advise(void *array, size_t bytes);
+
 #endif

@@ -11,6 +11,8 @@ void store_budget_init(store_budget *budget, size_t limit_bytes)
 {
     budget->limit_bytes = limit_bytes;
     atomic_init(&budget->reserved_bytes, 0);
+    for (int use = 0; use < STORE_USES; use++)
+        atomic_init(&budget->used[use], 0);
     budget->whole = NULL;
     budget->paid_bytes = 0;
 }
@@ -98,4 +100,26 @@ size_t store_budget_limit(const store_budget *budget)
 size_t store_budget_reserved(const store_budget *budget)
 {
     return atomic_load_explicit(&budget->reserved_bytes, memory_order_relaxed);
+}
+
+hop_status store_budget_charge_for(store_budget *budget, store_use use, size_t bytes, const char *what,
+                                   hop_error *error)
+{
+    hop_status status = store_budget_charge(budget, bytes, what, error);
+    if (status == HOP_OK)
+        atomic_fetch_add_explicit(&budget->used[use], bytes, memory_order_relaxed);
+    return status;
+}
+
+void store_budget_release_for(store_budget *budget, store_use use, size_t bytes)
+{
+    size_t before = atomic_fetch_sub_explicit(&budget->used[use], bytes, memory_order_relaxed);
+    assert(before >= bytes);
+    (void)before;
+    store_budget_release(budget, bytes);
+}
+
+size_t store_budget_used(const store_budget *budget, store_use use)
+{
+    return atomic_load_explicit(&budget->used[use], memory_order_relaxed);
 }

@@ -9,11 +9,19 @@
 
 #include "core/hopfield.h"
 
+/* What passes with a request, and is counted on its own; the rest is of sets and of what becomes of them. */
+typedef enum store_use {
+    STORE_FOR_REQUESTS, /* bodies, and what was read from them */
+    STORE_FOR_ANSWERS,
+    STORE_USES
+} store_use;
+
 typedef struct store_budget {
-    size_t limit_bytes;           /* fixed at init */
-    atomic_size_t reserved_bytes; /* never above limit_bytes */
-    struct store_budget *whole;   /* of a part: what it is a part of; NULL: it is none */
-    size_t paid_bytes;            /* of a part: what the whole is charged for already */
+    size_t limit_bytes;             /* fixed at init */
+    atomic_size_t reserved_bytes;   /* never above limit_bytes */
+    struct store_budget *whole;     /* of a part: what it is a part of; NULL: it is none */
+    size_t paid_bytes;              /* of a part: what the whole is charged for already */
+    atomic_size_t used[STORE_USES]; /* of the reserved ones */
 } store_budget;
 
 void store_budget_init(store_budget *budget, size_t limit_bytes);
@@ -42,6 +50,12 @@ HOP_WARN_UNUSED hop_status store_budget_recharge(store_budget *budget, size_t *c
 
 /* Give bytes back. They must have been charged. */
 void store_budget_release(store_budget *budget, size_t bytes);
+
+/* The same, counted as that use too. */
+HOP_WARN_UNUSED hop_status store_budget_charge_for(store_budget *budget, store_use use, size_t bytes, const char *what,
+                                                   hop_error *error);
+void store_budget_release_for(store_budget *budget, store_use use, size_t bytes);
+size_t store_budget_used(const store_budget *budget, store_use use);
 
 size_t store_budget_limit(const store_budget *budget);
 size_t store_budget_reserved(const store_budget *budget);

@@ -12,7 +12,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 struct store_builder {
@@ -65,23 +64,6 @@ static hop_status recharge(store_builder *builder, size_t M, hop_error *error)
     return store_budget_recharge(builder->budget, &builder->charged_bytes, bytes, "this set", error);
 }
 
-/*
- * Large blocks are filled from end to end: with huge pages that takes a 500th of the page faults, and no more memory, as
- * only what lies in the block whole is made of them. Advice: a kernel without them refuses, and all is as before.
- */
-static void advise_huge_pages(void *block, size_t bytes)
-{
-#ifdef MADV_HUGEPAGE
-    const size_t page = 64 << 10, huge = 2 << 20; /* the largest page that an advice may have to start at */
-    size_t before = hop_round_up((uintptr_t)block, page) - (uintptr_t)block;
-    if (bytes >= 2 * huge)
-        madvise((char *)block + before, bytes - before, MADV_HUGEPAGE);
-#else
-    (void)block;
-    (void)bytes;
-#endif
-}
-
 /* Room for exactly `rows` rows of `columns` floats; what is in the array stays. */
 static bool resize(float **array, size_t rows, size_t columns)
 {
@@ -92,7 +74,7 @@ static bool resize(float **array, size_t rows, size_t columns)
     if (!moved)
         return false;
     *array = moved;
-    advise_huge_pages(moved, bytes);
+    store_block_advise(moved, bytes);
     return true;
 }
 

@@ -50,47 +50,6 @@ uint32_t store_checksum_portable(uint32_t before, const void *bytes, size_t n)
     return ~crc;
 }
 
-#if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t before, const void *bytes, size_t n)
-{
-    const unsigned char *at = bytes;
-    uint64_t crc = ~before;
-    for (; n >= WORD; n -= WORD, at += WORD) {
-        uint64_t word;
-        memcpy(&word, at, sizeof word);
-        crc = __builtin_ia32_crc32di(crc, word);
-    }
-    for (; n > 0; n--, at++)
-        crc = __builtin_ia32_crc32qi((uint32_t)crc, *at);
-    return ~(uint32_t)crc;
-}
-
-uint32_t store_checksum(uint32_t before, const void *bytes, size_t n)
-{
-    return __builtin_cpu_supports("sse4.2") ? by_instruction(before, bytes, n)
-                                            : store_checksum_portable(before, bytes, n);
-}
-#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
-uint32_t store_checksum(uint32_t before, const void *bytes, size_t n)
-{
-    const unsigned char *at = bytes;
-    uint32_t crc = ~before;
-    for (; n >= WORD; n -= WORD, at += WORD) {
-        uint64_t word;
-        memcpy(&word, at, sizeof word);
-        crc = __crc32cd(crc, word);
-    }
-    for (; n > 0; n--, at++)
-        crc = __crc32cb(crc, *at);
-    return ~crc;
-}
-#else
-uint32_t store_checksum(uint32_t before, const void *bytes, size_t n)
-{
-    return store_checksum_portable(before, bytes, n);
-}
-#endif
-
 /* a b modulo the polynomial; bit 31 is x^0. */
 static uint32_t multiply(uint32_t a, uint32_t b)
 {
@@ -103,14 +62,86 @@ static uint32_t multiply(uint32_t a, uint32_t b)
     return product;
 }
 
+/* x^(8 n): what n bytes behind it multiply a checksum by. */
+static uint32_t power(size_t n)
+{
+    uint32_t out = UINT32_C(1) << 31, square = UINT32_C(1) << 23;
+    for (; n; n >>= 1) {
+        if (n & 1)
+            out = multiply(out, square);
+        square = multiply(square, square);
+    }
+    return out;
+}
+
+#if defined(__x86_64__)
+#define TARGET __attribute__((target("sse4.2")))
+#define ADD_WORD(crc, word) __builtin_ia32_crc32di(crc, word)
+#define ADD_BYTE(crc, byte) __builtin_ia32_crc32qi((uint32_t)(crc), byte)
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
+#define TARGET
+#define ADD_WORD(crc, word) __crc32cd((uint32_t)(crc), word)
+#define ADD_BYTE(crc, byte) __crc32cb((uint32_t)(crc), byte)
+#endif
+
+#ifdef ADD_WORD
+/* An instruction waits three cycles for the one before: three stretches side by side, joined afterwards. */
+enum { STRETCHES = 3, STRETCH_BYTES = 16 << 10 };
+
+static uint32_t over_one, over_two; /* power() of one stretch, and of two */
+static pthread_once_t powers_once = PTHREAD_ONCE_INIT;
+
+static void make_powers(void)
+{
+    over_one = power(STRETCH_BYTES);
+    over_two = power(2 * STRETCH_BYTES);
+}
+
+static inline uint64_t word_at(const unsigned char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+TARGET static uint32_t by_instruction(uint32_t before, const void *bytes, size_t n)
+{
+    const unsigned char *at = bytes;
+    uint64_t crc = ~before;
+    if (n >= STRETCHES * STRETCH_BYTES)
+        pthread_once(&powers_once, make_powers);
+    for (; n >= STRETCHES * STRETCH_BYTES; n -= STRETCHES * STRETCH_BYTES, at += 2 * STRETCH_BYTES) {
+        uint64_t second = 0, third = 0;
+        for (const unsigned char *end = at + STRETCH_BYTES; at < end; at += WORD) {
+            crc = ADD_WORD(crc, word_at(at));
+            second = ADD_WORD(second, word_at(at + STRETCH_BYTES));
+            third = ADD_WORD(third, word_at(at + 2 * STRETCH_BYTES));
+        }
+        crc = multiply(over_two, (uint32_t)crc) ^ multiply(over_one, (uint32_t)second) ^ (uint32_t)third;
+    }
+    for (; n >= WORD; n -= WORD, at += WORD)
+        crc = ADD_WORD(crc, word_at(at));
+    for (; n > 0; n--, at++)
+        crc = ADD_BYTE(crc, *at);
+    return ~(uint32_t)crc;
+}
+#endif
+
+uint32_t store_checksum(uint32_t before, const void *bytes, size_t n)
+{
+#if defined(__x86_64__)
+    if (!__builtin_cpu_supports("sse4.2"))
+        return store_checksum_portable(before, bytes, n);
+#endif
+#ifdef ADD_WORD
+    return by_instruction(before, bytes, n);
+#else
+    return store_checksum_portable(before, bytes, n);
+#endif
+}
+
 uint32_t store_checksum_join(uint32_t first, uint32_t second, size_t second_bytes)
 {
     /* first moves x^(8 n) up; what complementing adds to both cancels. */
-    uint32_t power = UINT32_C(1) << 31, square = UINT32_C(1) << 23;
-    for (size_t n = second_bytes; n; n >>= 1) {
-        if (n & 1)
-            power = multiply(power, square);
-        square = multiply(square, square);
-    }
-    return multiply(power, first) ^ second;
+    return multiply(power(second_bytes), first) ^ second;
 }

@@ -38,7 +38,7 @@ void store_folder_on_long_log(store_folder *folder, void (*tell)(void *context),
     pthread_mutex_unlock(&folder->lock);
 }
 
-bool store_folder_long_log(store_folder *folder, const char *after, char name[STORE_NAME_BYTES], uint64_t *life)
+bool store_folder_long_log(store_folder *folder, const char *after, char name[STORE_NAME_BYTES])
 {
     const store_kept *next = NULL;
     pthread_mutex_lock(&folder->lock);
@@ -48,12 +48,21 @@ bool store_folder_long_log(store_folder *folder, const char *after, char name[ST
             (!next || strcmp(kept->name, next->name) < 0))
             next = kept;
     }
-    if (next) {
+    if (next)
         memcpy(name, next->name, STORE_NAME_BYTES);
-        *life = next->life;
-    }
     pthread_mutex_unlock(&folder->lock);
     return next != NULL;
+}
+
+uint64_t store_folder_life(store_folder *folder, const char *name)
+{
+    uint64_t life = 0;
+    pthread_mutex_lock(&folder->lock);
+    for (size_t i = 0; i < folder->n; i++)
+        if (strcmp(folder->kept[i]->name, name) == 0)
+            life = folder->kept[i]->life;
+    pthread_mutex_unlock(&folder->lock);
+    return life;
 }
 
 /* ---- one ------------------------------------------------------------------------------------------------- */
@@ -256,11 +265,11 @@ static bool look_through(store_compaction *self)
 {
     char name[STORE_NAME_BYTES];
     const char *after = NULL;
-    uint64_t life;
     bool loads = false;
-    while (!stops(self) && store_folder_long_log(self->folder, after, name, &life)) {
+    while (!stops(self) && store_folder_long_log(self->folder, after, name)) {
         store_set *set = NULL;
         hop_error error = HOP_ERROR_NONE;
+        uint64_t life = store_folder_life(self->folder, name);
         hop_status status = store_registry_get(self->registry, name, &set, &error);
         after = name;
         loads = loads || status == HOP_E_UNLOADED;

@@ -145,5 +145,6 @@ size_t store_export_read(const store_export *self, uint64_t at, char *out, size_
         done += piece;
         at = 0;
     }
-    return done;
+    /* What was copied may be zeros in the place of a file that was cut off. */
+    return store_set_intact(self->set) ? done : 0;
 }

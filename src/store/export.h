@@ -2,9 +2,9 @@
  * export.h - a version of a set as the bytes of a file that any program reads: npy, or safetensors with everything.
  *
  * npy: the memories, as numpy writes a C-order f4 array. safetensors: memories, values, labels, ids where they are not
- * 0 to M-1 or the next one is not M, and the settings as metadata; nothing that depends on the set's name, version or time, so that the
- * export of what was made from an export is the same to the byte. The bytes are read from the set as they are asked
- * for: only the header is a copy.
+ * 0 to M-1 or the next one is not M, and the settings as metadata; nothing that depends on the set's name, version or
+ * time, so that the export of what was made from an export is the same to the byte. The bytes are read from the set as
+ * they are asked for: only the header is a copy.
  */
 #ifndef STORE_EXPORT_H
 #define STORE_EXPORT_H
@@ -33,7 +33,10 @@ bool store_export_needs_seal(const store_export *self);
 /* Compute the checksums that the header says. Cost: one pass at memory speed. */
 void store_export_seal(store_export *self);
 
-/* Bytes from `at` on to out, at most n: how many, 0 at the end. One thread at a time. */
+/*
+ * Bytes from `at` on to out, at most n: how many; 0 at the end, and where the set's rows were mapped and are not what
+ * they were. One thread at a time.
+ */
 size_t store_export_read(const store_export *self, uint64_t at, char *out, size_t n);
 
 #endif

@@ -21,124 +21,8 @@
 
 enum { PATH_BYTES = 4096, SAID_BYTES = 512 };
 
-/*
- * A log is compacted beyond LONG_BYTES and half its snapshot, or LONG_RECORDS. A record that is larger than BIG_BYTES
- * and a quarter of the rows is not worth being written twice.
- */
-enum { LONG_BYTES = 1 << 20, LONG_RECORDS = 1000, BIG_BYTES = 8 << 20 };
-
-/* ---- what is known of a name's files ------------------------------------------------------------------- */
-
-/* Under the lock. */
-static store_kept *find(const store_folder *folder, const char *name)
-{
-    for (size_t i = 0; i < folder->n; i++)
-        if (strcmp(folder->kept[i]->name, name) == 0)
-            return folder->kept[i];
-    return NULL;
-}
-
-/* Under the lock. NULL: no memory. */
-static store_kept *add(store_folder *folder, const char *name)
-{
-    if (folder->n == folder->room) {
-        size_t room = folder->room ? 2 * folder->room : 16, bytes;
-        store_kept **moved = hop_mul_size(room, sizeof *moved, &bytes) ? realloc(folder->kept, bytes) : NULL;
-        if (!moved)
-            return NULL;
-        folder->kept = moved;
-        folder->room = room;
-    }
-    store_kept *kept = calloc(1, sizeof *kept);
-    if (!kept)
-        return NULL;
-    snprintf(kept->name, sizeof kept->name, "%s", name);
-    folder->kept[folder->n++] = kept;
-    return kept;
-}
-
-static void drop(store_folder *folder, store_kept *kept)
-{
-    for (size_t i = 0; i < folder->n; i++)
-        if (folder->kept[i] == kept) {
-            folder->kept[i] = folder->kept[--folder->n];
-            break;
-        }
-    free(kept);
-}
-
-store_kept *store_kept_hold(store_folder *folder, const char *name, bool make)
-{
-    pthread_mutex_lock(&folder->lock);
-    store_kept *kept;
-    while ((kept = find(folder, name)) && kept->held)
-        pthread_cond_wait(&folder->changed, &folder->lock);
-    if (!kept && make)
-        kept = add(folder, name);
-    if (kept)
-        kept->held = true;
-    pthread_mutex_unlock(&folder->lock);
-    return kept;
-}
-
-void store_kept_release(store_folder *folder, store_kept *kept)
-{
-    pthread_mutex_lock(&folder->lock);
-    kept->held = false;
-    if (!kept->snapshot)
-        drop(folder, kept);
-    pthread_cond_broadcast(&folder->changed);
-    pthread_mutex_unlock(&folder->lock);
-}
-
-static uint64_t rows_bytes(const store_set *set)
-{
-    return (uint64_t)set->M * (set->d + (set->values ? set->p : 0)) * sizeof(float);
-}
-
-void store_kept_now_whole(store_folder *folder, store_kept *kept, const store_set *set)
-{
-    pthread_mutex_lock(&folder->lock);
-    kept->older = kept->older || kept->snapshot;
-    kept->snapshot = kept->newest = set->version;
-    kept->base = store_log_base_of(set);
-    kept->loaded = true;
-    kept->snapshot_bytes = rows_bytes(set);
-    kept->logged = kept->unsure = kept->hurried = false;
-    kept->log_bytes = kept->log_records = kept->tried_bytes = 0;
-    kept->life = ++folder->lives;
-    pthread_mutex_unlock(&folder->lock);
-}
-
-bool store_kept_is_long(const store_kept *kept)
-{
-    uint64_t most = kept->snapshot_bytes / 2 > LONG_BYTES ? kept->snapshot_bytes / 2 : LONG_BYTES;
-    return kept->logged && !kept->unsure && kept->log_bytes >= 2 * kept->tried_bytes &&
-           (kept->hurried || kept->log_bytes > most || kept->log_records > LONG_RECORDS);
-}
-
-/* Held: the entry stays. */
-static void tell_if_long(store_folder *folder, const store_kept *kept)
-{
-    pthread_mutex_lock(&folder->lock);
-    void (*tell)(void *) = store_kept_is_long(kept) ? folder->on_long_log : NULL;
-    void *context = folder->context;
-    pthread_mutex_unlock(&folder->lock);
-    if (tell)
-        tell(context);
-}
-
-void store_kept_now_logged(store_folder *folder, store_kept *kept, const store_log_tail *tail, bool hurry)
-{
-    pthread_mutex_lock(&folder->lock);
-    kept->newest = tail->version;
-    kept->logged = true;
-    kept->log_bytes = tail->end;
-    kept->log_records = tail->records;
-    kept->hurried = kept->hurried || hurry;
-    pthread_mutex_unlock(&folder->lock);
-    tell_if_long(folder, kept);
-}
+/* A record that is larger than BIG_BYTES and a quarter of the rows is not worth being written twice. */
+enum { BIG_BYTES = 8 << 20 };
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
@@ -173,130 +57,6 @@ static hop_status make_folders(const char *path, hop_error *error)
     return HOP_OK;
 }
 
-typedef struct listed {
-    store_file_kind kind;
-    store_found found;
-    char *entry; /* of stale ones */
-} listed;
-
-typedef struct listing {
-    listed *files;
-    size_t n, room;
-} listing;
-
-static void free_listing(listing *list)
-{
-    for (size_t i = 0; i < list->n; i++)
-        free(list->files[i].entry);
-    free(list->files);
-}
-
-static hop_status note(void *context, const char *entry, hop_error *error)
-{
-    listing *list = context;
-    listed file = {0};
-    file.kind = store_file_parse(entry, &file.found);
-    if (file.kind == STORE_FILE_OTHER)
-        return HOP_OK;
-    if (list->n == list->room) {
-        size_t room = list->room ? 2 * list->room : 64, bytes;
-        listed *moved = hop_mul_size(room, sizeof *moved, &bytes) ? realloc(list->files, bytes) : NULL;
-        if (!moved)
-            return hop_fail(error, HOP_E_NOMEM, "out of memory for the list of the data directory");
-        list->files = moved;
-        list->room = room;
-    }
-    if (file.kind == STORE_FILE_STALE && !(file.entry = strdup(entry)))
-        return hop_fail(error, HOP_E_NOMEM, "out of memory for the list of the data directory");
-    list->files[list->n++] = file;
-    return HOP_OK;
-}
-
-/* By name, the newest first; of a version its set first. */
-static int newest_first(const void *a, const void *b)
-{
-    const listed *one = a, *other = b;
-    int order = strcmp(one->found.name, other->found.name);
-    if (order)
-        return order;
-    if (one->found.version != other->found.version)
-        return one->found.version < other->found.version ? 1 : -1;
-    return (int)one->kind - (int)other->kind;
-}
-
-static hop_status list_files(const store_folder *folder, listing *list, hop_error *error)
-{
-    *list = (listing){0};
-    hop_status status = store_files_each(folder->fd, note, list, error);
-    if (status == HOP_OK && list->n > 1)
-        qsort(list->files, list->n, sizeof *list->files, newest_first);
-    if (status != HOP_OK)
-        free_listing(list);
-    return status;
-}
-
-static void remove_file(const store_folder *folder, const listed *file)
-{
-    char name[STORE_FILE_NAME_BYTES];
-    if (file->kind != STORE_FILE_STALE)
-        store_file_name(name, file->kind, file->found.name, file->found.version);
-    store_file_remove(folder->fd, file->kind == STORE_FILE_STALE ? file->entry : name);
-}
-
-/*
- * What a process left behind that was killed goes: files on their way, logs of which there is no set, maps that can be of
- * none. Where nothing can be removed, nothing of it is ever read either. The rest is what is known from now on.
- */
-static hop_status take_stock(store_folder *folder, hop_error *error)
-{
-    listing list;
-    hop_status status = list_files(folder, &list, error);
-    if (status != HOP_OK)
-        return status;
-    store_kept *kept = NULL;
-    uint64_t set_version = 0; /* of this name, met last */
-    for (size_t i = 0; i < list.n && status == HOP_OK; i++) {
-        const listed *file = &list.files[i];
-        const store_found *found = &file->found;
-        if (kept && strcmp(kept->name, found->name) != 0)
-            kept = NULL;
-        if (!kept)
-            set_version = 0;
-        if (file->kind == STORE_FILE_STALE) {
-            remove_file(folder, file);
-        } else if (file->kind == STORE_FILE_SET) {
-            set_version = found->version;
-            if (kept) {
-                kept->older = true;
-            } else if (!(kept = add(folder, found->name))) {
-                status = hop_fail(error, HOP_E_NOMEM, "out of memory");
-            } else {
-                kept->snapshot = kept->newest = found->version;
-                kept->life = ++folder->lives;
-            }
-        } else if (file->kind == STORE_FILE_LOG) {
-            if (set_version != found->version)
-                remove_file(folder, file);
-            else if (kept->snapshot == found->version)
-                kept->logged = true;
-        }
-    }
-    /* Maps of a version that is in a log have no set of their own version. */
-    for (size_t i = 0; i < list.n && status == HOP_OK; i++) {
-        const listed *file = &list.files[i];
-        if (file->kind != STORE_FILE_MAPS)
-            continue;
-        kept = find(folder, file->found.name);
-        if (!kept || file->found.version < kept->snapshot || kept->maps ||
-            (!kept->logged && file->found.version > kept->snapshot))
-            remove_file(folder, file);
-        else
-            kept->maps = file->found.version;
-    }
-    free_listing(&list);
-    return status;
-}
-
 hop_status store_folder_open(const char *path, store_listener listener, store_folder **out, hop_error *error)
 {
     hop_status status = make_folders(path, error);
@@ -320,7 +80,7 @@ hop_status store_folder_open(const char *path, store_listener listener, store_fo
     folder->listener = listener;
     pthread_mutex_init(&folder->lock, NULL);
     pthread_cond_init(&folder->changed, NULL);
-    status = take_stock(folder, error);
+    status = store_folder_take_stock(folder, error);
     if (status != HOP_OK) {
         store_folder_close(folder);
         return status;
@@ -356,8 +116,8 @@ void store_folder_say(store_folder *folder, bool problem, const char *format, ..
 
 hop_status store_folder_list(store_folder *folder, store_found **out, size_t *n, hop_error *error)
 {
-    listing list;
-    hop_status status = list_files(folder, &list, error);
+    store_listing list;
+    hop_status status = store_listing_read(folder, &list, error);
     if (status != HOP_OK)
         return status;
     *n = 0;
@@ -365,7 +125,7 @@ hop_status store_folder_list(store_folder *folder, store_found **out, size_t *n,
     for (size_t i = 0; i < list.n && *out; i++)
         if (list.files[i].kind == STORE_FILE_SET)
             (*out)[(*n)++] = list.files[i].found;
-    free_listing(&list);
+    store_listing_free(&list);
     return *out ? HOP_OK : hop_fail(error, HOP_E_NOMEM, "out of memory for the list of the data directory");
 }
 
@@ -440,13 +200,6 @@ hop_status store_folder_save(store_folder *folder, const store_set *set, hop_err
     return status;
 }
 
-void store_kept_doubt(store_folder *folder, store_kept *kept)
-{
-    pthread_mutex_lock(&folder->lock);
-    kept->unsure = true;
-    pthread_mutex_unlock(&folder->lock);
-}
-
 /* The first change of a snapshot. HOP_E_FORMAT: something that is no file is in the way. */
 static hop_status start_log(store_folder *folder, store_kept *kept, const store_log_record *record,
                             store_log_tail *tail, hop_error *error)
@@ -510,7 +263,8 @@ static bool fits_log(const store_kept *kept, const store_set *base, const store_
 {
     uint64_t bytes = store_log_record_bytes(record);
     return kept->snapshot > 0 && !kept->unsure && kept->newest == base->version && set->version == base->version + 1 &&
-           (kept->logged || kept->snapshot == base->version) && !(bytes > BIG_BYTES && bytes > rows_bytes(set) / 4);
+           (kept->logged || kept->snapshot == base->version) &&
+           !(bytes > BIG_BYTES && bytes > store_kept_rows_bytes(set) / 4);
 }
 
 hop_status store_folder_append(store_folder *folder, const store_set *base, const store_set *set,
@@ -609,7 +363,7 @@ static void now_loaded(store_folder *folder, const store_replay *replay, const s
             store_file_name(name, STORE_FILE_LOG, kept->name, kept->snapshot);
             mend_log(folder, name, log);
         }
-        tell_if_long(folder, kept);
+        store_kept_tell_if_long(folder, kept);
     }
     if (kept)
         store_kept_release(folder, kept);
@@ -621,7 +375,7 @@ static hop_status open_log(store_folder *folder, const char *name, uint64_t vers
     char of[STORE_FILE_NAME_BYTES];
     store_file_name(of, STORE_FILE_LOG, name, version);
     pthread_mutex_lock(&folder->lock);
-    const store_kept *kept = find(folder, name);
+    const store_kept *kept = store_kept_find(folder, name);
     bool none = kept && kept->snapshot == version && !kept->logged;
     pthread_mutex_unlock(&folder->lock);
     *log = -1;
@@ -712,26 +466,6 @@ hop_status store_folder_load_maps(store_folder *folder, store_set *set, size_t b
 
 /* ---- removing ------------------------------------------------------------------------------------------ */
 
-/* The newest files first: whatever stops it in between leaves none that would count in place of a newer one. */
-void store_kept_tidy(store_folder *folder, store_kept *kept)
-{
-    listing list;
-    if (!kept->older || list_files(folder, &list, NULL) != HOP_OK)
-        return;
-    for (size_t i = 0; i < list.n; i++) {
-        const listed *file = &list.files[i];
-        if (strcmp(file->found.name, kept->name) == 0 && file->kind != STORE_FILE_STALE &&
-            file->found.version < kept->snapshot)
-            remove_file(folder, file);
-    }
-    free_listing(&list);
-    pthread_mutex_lock(&folder->lock);
-    kept->older = false;
-    if (kept->maps < kept->snapshot)
-        kept->maps = 0;
-    pthread_mutex_unlock(&folder->lock);
-}
-
 void store_folder_remove_older(store_folder *folder, const char *name, uint64_t version)
 {
     store_kept *kept = store_kept_hold(folder, name, false);
@@ -749,7 +483,7 @@ void store_folder_remove_older(store_folder *folder, const char *name, uint64_t 
  */
 typedef struct leaving {
     size_t n; /* files of sets of this name, the newest first */
-    const listed **set;
+    const store_listed **set;
     char (*aside)[STORE_FILE_NAME_BYTES]; /* "": it has its name still */
 } leaving;
 
@@ -780,7 +514,7 @@ static bool move_back(const store_folder *folder, leaving *files)
     return all;
 }
 
-static hop_status remove_files(store_folder *folder, const char *name, const listing *list, leaving *files,
+static hop_status remove_files(store_folder *folder, const char *name, const store_listing *list, leaving *files,
                                hop_error *error)
 {
     for (size_t i = 0; i < list->n; i++)
@@ -799,15 +533,15 @@ static hop_status remove_files(store_folder *folder, const char *name, const lis
     for (size_t i = 0; i < list->n; i++) /* what is of no use without its set */
         if ((list->files[i].kind == STORE_FILE_LOG || list->files[i].kind == STORE_FILE_MAPS) &&
             strcmp(list->files[i].found.name, name) == 0)
-            remove_file(folder, &list->files[i]);
+            store_listed_remove(folder, &list->files[i]);
     return HOP_OK;
 }
 
 hop_status store_folder_remove(store_folder *folder, const char *name, hop_error *error)
 {
-    listing list;
+    store_listing list;
     store_kept *kept = store_kept_hold(folder, name, false);
-    hop_status status = list_files(folder, &list, error);
+    hop_status status = store_listing_read(folder, &list, error);
     if (status == HOP_OK) {
         leaving files = {.set = calloc(list.n + 1, sizeof *files.set),
                          .aside = calloc(list.n + 1, sizeof *files.aside)};
@@ -817,7 +551,7 @@ hop_status store_folder_remove(store_folder *folder, const char *name, hop_error
             status = hop_fail(error, HOP_E_NOMEM, "out of memory");
         free(files.set);
         free(files.aside);
-        free_listing(&list);
+        store_listing_free(&list);
     }
     if (kept && status == HOP_OK) {
         pthread_mutex_lock(&folder->lock);

@@ -81,14 +81,17 @@ HOP_WARN_UNUSED hop_status store_folder_load_maps(store_folder *folder, store_se
 void store_folder_on_long_log(store_folder *folder, void (*tell)(void *context), void *context);
 
 /* A name whose log is long, the first behind `after` in the order of strcmp() (NULL: of all). False: there is none. */
-bool store_folder_long_log(store_folder *folder, const char *after, char name[STORE_NAME_BYTES], uint64_t *life);
+bool store_folder_long_log(store_folder *folder, const char *after, char name[STORE_NAME_BYTES]);
+
+/* Which files a name has, by a number that no others had: those of no name 0. */
+uint64_t store_folder_life(store_folder *folder, const char *name);
 
 /*
  * store_folder_compact() - write the current version of a set as a file of its own, and start the log anew with the
  * changes since; then the older file, its log and maps go. Readers and changes of the set go on meanwhile; only the last
  * step keeps a change waiting, for some milliseconds.
  *
- * life  what store_folder_long_log() said before the set was got: where the files are others by then, nothing happens
+ * life  store_folder_life() before the set was got: where the files are others by then, nothing happens
  * Errors: HOP_E_IO, HOP_E_NOMEM, HOP_E_SHAPE, HOP_E_FORMAT (the log is damaged): what counts is what counted before.
  */
 HOP_WARN_UNUSED hop_status store_folder_compact(store_folder *folder, const store_set *set, uint64_t life,

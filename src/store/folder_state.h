@@ -45,8 +45,14 @@ struct store_folder {
  */
 store_kept *store_kept_hold(store_folder *folder, const char *name, bool make);
 
+/* Under the lock. NULL: there is none. */
+store_kept *store_kept_find(const store_folder *folder, const char *name);
+
 /* Let go. An entry that has no snapshot (any more) goes. */
 void store_kept_release(store_folder *folder, store_kept *kept);
+
+/* What the rows of a set take in its file. */
+uint64_t store_kept_rows_bytes(const store_set *set);
 
 /* There is a file of that version now, and no log. Held. */
 void store_kept_now_whole(store_folder *folder, store_kept *kept, const store_set *set);
@@ -71,8 +77,33 @@ void store_kept_tidy(store_folder *folder, store_kept *kept);
 HOP_WARN_UNUSED hop_status store_kept_save_maps(store_folder *folder, const store_set *set, store_aside how,
                                                 hop_error *error);
 
-/* Is the log longer than it should be? Under the lock, or held. */
+/* Is the log longer than it should be? Under the lock, or held. Tell whoever compacts, if it is: held. */
 bool store_kept_is_long(const store_kept *kept);
+void store_kept_tell_if_long(store_folder *folder, const store_kept *kept);
+
+/* The files of the directory that are ours: by name, the newest first, of a version its set first. */
+typedef struct store_listed {
+    store_file_kind kind;
+    store_found found;
+    char *entry; /* of stale ones */
+} store_listed;
+
+typedef struct store_listing {
+    store_listed *files;
+    size_t n, room;
+} store_listing;
+
+/* For store_listing_free(), after success. HOP_E_IO, HOP_E_NOMEM. */
+HOP_WARN_UNUSED hop_status store_listing_read(const store_folder *folder, store_listing *list, hop_error *error);
+void store_listing_free(store_listing *list);
+
+void store_listed_remove(const store_folder *folder, const store_listed *file);
+
+/*
+ * What a process left behind that was killed goes: files on their way, logs of which there is no set, maps that can be of
+ * none. The rest is what is known from now on. HOP_E_IO, HOP_E_NOMEM.
+ */
+HOP_WARN_UNUSED hop_status store_folder_take_stock(store_folder *folder, hop_error *error);
 
 /* A log to be written aside. */
 typedef struct store_new_log {

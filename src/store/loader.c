@@ -145,6 +145,11 @@ static void load_first(store_loader *self, place *at)
         store_loss loss = {0};
         if (status == HOP_OK)
             status = load(self, at, at->versions[i].version, at->map && i == 0, &set, &loss, &error);
+        if (status == HOP_OK && loss.reason[0] && set->mapping) { /* it is `failed`: nothing is to take its place */
+            store_set_release(set);
+            set = NULL;
+            status = load(self, at, at->versions[i].version, false, &set, &loss, &error);
+        }
         if (status == HOP_E_CANCELLED)
             return;
         if (loss.newest > newest)

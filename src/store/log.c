@@ -52,6 +52,9 @@ _Static_assert(sizeof(disk_base) == 72 + STORE_NAME_BYTES + WORD_BYTES - 1, "no 
 _Static_assert(sizeof(disk_slot) == 64, "no gaps");
 _Static_assert(sizeof(disk_record) == 120, "no gaps");
 
+/* Kinds are written as they are. */
+_Static_assert(STORE_APPEND == 0 && STORE_REMOVE == 1 && STORE_SETTINGS == 2, "numbers in files");
+
 enum { FLAG_LABELLED = 1, FLAG_UNLABELLED = 2 };
 
 static hop_status cannot(const char *what, hop_error *error)
@@ -195,8 +198,7 @@ hop_status store_log_start(int file, const store_log_base *base, store_log_tail 
     memcpy(header.magic, magic, sizeof magic);
     memcpy(header.name, base->name, strlen(base->name));
     memcpy(block, &header, sizeof header);
-    *tail =
-        (store_log_tail){.end = STORE_LOG_START_BYTES, .version = base->version, .content_hash = base->content_hash};
+    *tail = store_log_tail_of(base);
     return write_block(file, block, offsetof(disk_base, checksum), 0) ? HOP_OK : cannot("write", error);
 }
 

@@ -79,6 +79,11 @@ static void *real_map(int file, size_t n)
     return bytes == MAP_FAILED ? NULL : bytes;
 }
 
+static int real_write_back(int file, off_t at, off_t n)
+{
+    return sync_file_range(file, at, n, SYNC_FILE_RANGE_WRITE);
+}
+
 const store_system store_system_real = {
     .open = real_open,
     .close = close,
@@ -87,6 +92,7 @@ const store_system store_system_real = {
     .write = pwrite,
     .sync = fsync,
     .sync_data = fdatasync,
+    .write_back = real_write_back,
     .cut_off = ftruncate,
     .rename = real_rename,
     .unlink = real_unlink,

@@ -21,8 +21,9 @@ typedef struct store_system {
     int64_t (*length)(int file); /* -1 and errno: no regular file, or fstat() failed */
     ssize_t (*read)(int file, void *bytes, size_t n, off_t at);
     ssize_t (*write)(int file, const void *bytes, size_t n, off_t at);
-    int (*sync)(int file);      /* also a folder */
-    int (*sync_data)(int file); /* what is in it, and how long it is */
+    int (*sync)(int file);                          /* also a folder */
+    int (*sync_data)(int file);                     /* what is in it, and how long it is */
+    int (*write_back)(int file, off_t at, off_t n); /* begin to bring it to the disk: a hint, nothing is promised */
     int (*cut_off)(int file, off_t length);
     int (*rename)(int folder, const char *from, const char *to);
     int (*unlink)(int folder, const char *name);

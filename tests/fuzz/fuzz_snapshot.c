@@ -31,7 +31,7 @@ static void check_header(const char *bytes, size_t n)
         FUZZ_CHECK(container.tensors[i].at <= n && container.tensors[i].bytes <= n - container.tensors[i].at);
 }
 
-static void check_set(const char *bytes, size_t n)
+static void check_set_of(const char *bytes, size_t n, uint64_t version)
 {
     store_budget budget;
     store_budget_init(&budget, BUDGET_BYTES);
@@ -42,17 +42,24 @@ static void check_set(const char *bytes, size_t n)
     store_replay *replay = NULL;
     store_loss loss;
     hop_error error = HOP_ERROR_NONE;
-    hop_status status = store_replay_new(file, -1, "golden", 7, &loading, &replay, &loss, &error);
+    hop_status status = store_replay_new(file, -1, "golden", version, &loading, &replay, &loss, &error);
     if (status == HOP_OK)
         status = store_replay_build(replay, &set, &error);
     if (status == HOP_OK)
-        FUZZ_CHECK(set->M > 0 && set->d > 0 && set->version == 7);
+        FUZZ_CHECK(set->M > 0 && set->d > 0 && set->version == version);
     else
         FUZZ_CHECK(!set && error.text[0] != '\0');
     store_set_release(set);
     store_replay_free(replay);
     FUZZ_CHECK(store_budget_reserved(&budget) == 0);
     close(file);
+}
+
+/* Those of the corpus: of format 1, and of format 2. */
+static void check_set(const char *bytes, size_t n)
+{
+    check_set_of(bytes, n, 7);
+    check_set_of(bytes, n, 8);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

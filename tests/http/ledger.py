@@ -197,9 +197,7 @@ class Change:
 
     def send(self, daemon):
         headers = {"If-None-Match": "*"} if self.before is None else {"If-Match": self.before.etag}
-        return daemon.request(
-            self.method, self.path, self.body, **({"type": self.type} if self.type else {}), headers=headers, check=False
-        )
+        return daemon.request(self.method, self.path, self.body, self.type, headers, check=False)
 
 
 def made_rows(kind, rng, n):

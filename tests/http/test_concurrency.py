@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Many clients at once: atomic replacement, nobody blocks anybody, overload is refused in order."""
 
+import json
 import random
 import socket
 import struct
 import threading
+import time
 
 import harness
 import ledger
@@ -424,6 +426,42 @@ class Overload(tap.Case):
                     break
                 except OSError:
                     self.assertLess(harness.time.monotonic(), give_up)
+
+
+class Sums(tap.Case):
+    def test_one_client_cannot_hold_every_worker_with_sums(self):
+        """Whoever comes while all workers but one make sums for long is told at once, and others are answered."""
+        with Daemon("--workers", "2") as daemon:
+            M, d = 60000, 64
+            header = harness.npy_header("|u1", "(%d, %d)" % (M, d))
+            body = header + random.Random(1).randbytes(M * d)
+            daemon.put("a", body, "?max_degree=0&similarity=cosine", type=harness.NPY)
+            daemon.put("b", {"memories": [[1, 2]]})
+
+            def ask(seed):
+                model = {"features": 8192, "seed": seed}
+                return json.dumps({"queries": [[1] * d], "mode": "random_features", "beta": 1, "model": model}).encode()
+
+            with daemon.connect() as first:
+                first.sendall(HEAD % (b"a", len(ask(1))) + ask(1))
+                daemon.wait_metric("hopfieldd_workers_busy", 1)
+                second = daemon.retrieve("a", ask(2), type=harness.JSON)
+                self.assertEqual((second.status, second.json()["code"]), (429, "queue_full"), second)
+                self.assertIn("sums", second.json()["detail"])
+                self.assertEqual(second.headers["retry-after"], "1")
+                self.assertEqual(daemon.retrieve("b", {"queries": [[1, 2]]}).status, 200)
+            # It left: its sums are given up, and the next one may begin.
+            give_up = time.monotonic() + harness.PATIENCE_S
+            while True:
+                with daemon.connect() as third:
+                    third.sendall(HEAD % (b"a", len(ask(3))) + ask(3))
+                    third.settimeout(0.3)
+                    try:
+                        refused = third.recv(12)
+                    except TimeoutError:
+                        break
+                self.assertIn(b" 429", refused + b" ")
+                self.assertLess(time.monotonic(), give_up)
 
 
 if __name__ == "__main__":

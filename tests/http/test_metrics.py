@@ -25,6 +25,7 @@ SERIES = (
     "hopfieldd_sets",
     "hopfieldd_memory_budget_bytes",
     "hopfieldd_memory_reserved_bytes",
+    "hopfieldd_memory_bytes",
     "hopfieldd_sums",
     "hopfieldd_sums_bytes",
     "hopfieldd_sums_limit_bytes",

@@ -10,6 +10,7 @@ import time
 import harness
 import tap
 from harness import NPY, OCTETS, Daemon
+from test_load import Load
 
 TENSORS = "application/vnd.safetensors"
 ROWS = harness.uniform_rows(5, 40, 7)
@@ -55,20 +56,7 @@ def head(name, type, length, query="", more="", append=False):
     ).encode()
 
 
-class Upload(tap.Case):
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon().start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.stop()
-
-    def put(self, name, body, query="", status=201, **more):
-        answer = self.daemon.put(name, body, query, **more)
-        self.assertEqual(answer.status, status, answer)
-        return answer
-
+class Upload(Load):
     def send(self, name, body, type, query="", seed=1, chunked=False, append=False):
         """In pieces of random lengths, each in a segment of its own where the network is kind."""
         rng = random.Random(seed)
@@ -86,6 +74,9 @@ class Upload(tap.Case):
             return harness.read_answer(sock)
 
     def reserved(self):
+        """Once nothing is built in the background any more."""
+        for about in self.daemon.get("/v1/sets").json()["sets"]:
+            self.daemon.wait_ready(about["name"])
         return harness.metric(self.daemon.metrics(), "hopfieldd_memory_reserved_bytes")
 
 

@@ -423,6 +423,51 @@ START_TEST(a_query_is_helped_by_every_idle_worker)
 }
 END_TEST
 
+/* Work that nobody waits for, of which there is more as long as the meeting has not been. */
+typedef struct endless {
+    const hop_executor *executor;
+    meeting *until;
+    atomic_int helped; /* tasks that another thread did */
+    pthread_t owner;
+} endless;
+
+static void wait_for_meeting(void *arg, size_t i)
+{
+    (void)i;
+    endless *self = arg;
+    if (!pthread_equal(pthread_self(), self->owner))
+        atomic_fetch_add(&self->helped, 1);
+    if (atomic_load(&self->until->most) < self->until->all)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void *work_on(void *arg)
+{
+    endless *self = arg;
+    self->owner = pthread_self();
+    self->executor->run(self->executor->context, 100000, wait_for_meeting, self); /* longer than meet() */
+    return NULL;
+}
+
+START_TEST(a_query_is_helped_by_those_who_help_others)
+{
+    enum { WORKERS = 2 };
+    srv_scheduler *scheduler = start(WORKERS, 1e9);
+    meeting m = {.all = WORKERS + 1};
+    endless admin = {.executor = srv_scheduler_executor(scheduler), .until = &m};
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, work_on, &admin), 0);
+    while (atomic_load(&admin.helped) == 0)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    const hop_executor *executor = srv_scheduler_query_executor(scheduler);
+    executor->run(executor->context, WORKERS + 1, meet, &m);
+    ck_assert_int_eq(m.most, WORKERS + 1);
+
+    pthread_join(thread, NULL);
+    srv_scheduler_free(scheduler);
+}
+END_TEST
+
 START_TEST(a_query_does_not_wait_for_busy_workers)
 {
     enum { WORKERS = 2 };
@@ -453,6 +498,7 @@ static Suite *make(void)
     tcase_add_test(tests, one_worker_alternates_between_admin_and_queries);
     tcase_add_test(tests, workspaces_grow_and_are_reused);
     tcase_add_test(tests, executor_runs_every_task_once);
+    tcase_add_test(tests, a_query_is_helped_by_those_who_help_others);
     tcase_add_test(tests, executor_works_from_jobs_that_fill_every_worker);
     tcase_add_test(tests, a_query_is_helped_by_every_idle_worker);
     tcase_add_test(tests, a_query_does_not_wait_for_busy_workers);

@@ -162,6 +162,11 @@ static int bad_sync(int file)
     return fails("sync") ? -1 : store_system_real.sync(file);
 }
 
+static int bad_write_back(int file, off_t at, off_t n)
+{
+    return fails("write_back") ? -1 : store_system_real.write_back(file, at, n);
+}
+
 static int bad_sync_data(int file)
 {
     return fails("sync_data") ? -1 : store_system_real.sync_data(file);
@@ -225,6 +230,7 @@ static const store_system bad = {
     .write = bad_write,
     .sync = bad_sync,
     .sync_data = bad_sync_data,
+    .write_back = bad_write_back,
     .cut_off = bad_cut_off,
     .rename = bad_rename,
     .unlink = bad_unlink,

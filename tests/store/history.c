@@ -93,7 +93,7 @@ void history_begin(history *past, kept_store *store, hop_similarity similarity, 
     store_registry_commit(store->fixture.registry, change, set);
 }
 
-static hop_status revise(history *past, kept_store *store, const store_revision *revision, hop_error *error)
+static hop_status keep(history *past, kept_store *store, const store_revision *revision, bool whole, hop_error *error)
 {
     store_registry *registry = store->fixture.registry;
     store_change *change = NULL;
@@ -105,7 +105,7 @@ static hop_status revise(history *past, kept_store *store, const store_revision 
     /* The text before it is saved: whoever is killed while it is saved may find it. */
     store_set_name(set, "a", base->version + 1);
     note(past, set);
-    status = store_registry_save(registry, change, set, revision, error);
+    status = store_registry_save(registry, change, set, whole ? NULL : revision, error);
     if (status == HOP_OK) {
         past->acknowledged++;
         store_registry_commit(registry, change, set);
@@ -115,6 +115,19 @@ static hop_status revise(history *past, kept_store *store, const store_revision 
     }
     store_set_release(base);
     return status;
+}
+
+static hop_status revise(history *past, kept_store *store, const store_revision *revision, hop_error *error)
+{
+    return keep(past, store, revision, false, error);
+}
+
+hop_status history_append_whole(history *past, kept_store *store, hop_error *error)
+{
+    const float row[D] = {1, 2, 3}, value[HISTORY_P] = {4, 5};
+    const store_revision revision = {.kind = STORE_APPEND,
+                                     .added = {.M = 1, .d = D, .p = HISTORY_P, .memories = row, .values = value}};
+    return keep(past, store, &revision, true, error);
 }
 
 static hop_status append(history *past, kept_store *store, size_t rows, bool labelled, hop_error *error)
@@ -225,7 +238,7 @@ uint64_t history_find(const history *past, const char *where, bool *failed, cons
     size_t n = 0;
     uint64_t version = 0;
     hop_error error = HOP_ERROR_NONE;
-    store_budget_init(&budget, BUDGET_BYTES);
+    store_budget_init(&budget, SIZE_MAX);
     const store_loading loading = {.budget = &budget, .packing = HOP_PACK_NONE};
     ck_assert_msg(store_folder_open(where, (store_listener){0}, &folder, &error) == HOP_OK, "%s: %s", when, error.text);
     ck_assert_int_eq(store_folder_list(folder, &found, &n, &error), HOP_OK);
@@ -243,7 +256,8 @@ uint64_t history_find(const history *past, const char *where, bool *failed, cons
         history_assert(past, set, when);
         version = set->version;
         *failed = i > 0 || loss.reason[0];
-        if (loss.reason[0]) hop_check_note("%s: %s", when, loss.reason);
+        if (loss.reason[0])
+            hop_check_note("%s: %s", when, loss.reason);
         ck_assert_msg(*failed || version >= past->acknowledged, "%s: version %" PRIu64 ", %zu were acknowledged", when,
                       version, past->acknowledged);
         ck_assert(!loss.reason[0] || loss.newest >= version);

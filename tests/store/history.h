@@ -34,6 +34,9 @@ hop_status history_change(history *past, kept_store *store, size_t step, hop_err
 /* An append of that many rows. */
 hop_status history_append(history *past, kept_store *store, size_t rows, hop_error *error);
 
+/* The first change again, kept as a file of its own. */
+hop_status history_append_whole(history *past, kept_store *store, hop_error *error);
+
 /* Is a set one of the versions, and the text that it should be? Asserts it. */
 void history_assert(const history *past, const store_set *set, const char *when);
 

@@ -28,6 +28,25 @@ START_TEST(budget_is_all_or_nothing)
 }
 END_TEST
 
+START_TEST(what_passes_is_counted_by_its_use)
+{
+    store_budget budget;
+    store_budget_init(&budget, 100);
+    ck_assert_int_eq(store_budget_charge(&budget, 10, "a set", NULL), HOP_OK);
+    ck_assert_int_eq(store_budget_charge_for(&budget, STORE_FOR_REQUESTS, 20, "a body", NULL), HOP_OK);
+    ck_assert_int_eq(store_budget_charge_for(&budget, STORE_FOR_ANSWERS, 30, "an answer", NULL), HOP_OK);
+    ck_assert_int_eq(store_budget_charge_for(&budget, STORE_FOR_ANSWERS, 50, "too much", NULL), HOP_E_BUDGET);
+    ck_assert_uint_eq(store_budget_reserved(&budget), 60);
+    ck_assert_uint_eq(store_budget_used(&budget, STORE_FOR_REQUESTS), 20);
+    ck_assert_uint_eq(store_budget_used(&budget, STORE_FOR_ANSWERS), 30);
+    store_budget_release_for(&budget, STORE_FOR_ANSWERS, 30);
+    store_budget_release_for(&budget, STORE_FOR_REQUESTS, 5);
+    ck_assert_uint_eq(store_budget_reserved(&budget), 25);
+    ck_assert_uint_eq(store_budget_used(&budget, STORE_FOR_REQUESTS), 15);
+    ck_assert_uint_eq(store_budget_used(&budget, STORE_FOR_ANSWERS), 0);
+}
+END_TEST
+
 enum { CHARGERS = 4, ROUNDS = 20000 };
 
 static void *charge_and_release(void *argument)
@@ -269,6 +288,7 @@ static Suite *make(void)
     Suite *suite = suite_create("budget");
     TCase *budget = tcase_create("budget");
     tcase_add_test(budget, budget_is_all_or_nothing);
+    tcase_add_test(budget, what_passes_is_counted_by_its_use);
     tcase_add_test(budget, budget_holds_with_many_threads);
     suite_add_tcase(suite, budget);
     TCase *builder = tcase_create("builder");

@@ -274,6 +274,8 @@ START_TEST(a_damaged_set_fails_alone_and_can_be_replaced_or_deleted)
     ck_assert(standing(&store, "a", &now));
     ck_assert_int_eq(now.state, STORE_FAILED);
     ck_assert_ptr_nonnull(strstr(now.reason, "a@2.safetensors"));
+    store_standing other;
+    ck_assert(standing(&store, "b", &other) && standing(&store, "c", &other));
     ck_assert_uint_eq(current(&store, "b", &first), 1);
     ck_assert_int_eq(store_registry_get(store.fixture.registry, "a", &set, &error), HOP_E_UNLOADED);
     /* It is there, so nobody creates over it by accident; whoever means it replaces it, and no version comes twice. */

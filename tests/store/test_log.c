@@ -83,6 +83,77 @@ START_TEST(a_change_is_synced_twice_before_it_is_acknowledged)
 }
 END_TEST
 
+/* ---- the golden log ------------------------------------------------------------------------------------ */
+
+static const char golden_log[] = "golden@8.log", golden_set[] = "golden@8.safetensors";
+
+static void copy_golden(const char *name)
+{
+    static char golden[DISK_FILE_BYTES];
+    disk_write(path, name, golden, disk_read(GOLDEN_FOLDER, name, golden));
+}
+
+/* The changes of the golden log, each made of the version before by what the daemon does. */
+static void change_golden(kept_store *store)
+{
+    enum { P = 2 };
+    const float rows[2 * D] = {1, 0.5f, -2, 0.25f, 3, 1.5f}, values[2 * P] = {1, -1, 0.5f, 2};
+    const char *labels[] = {"a new one \xc3\xa4", ""};
+    const uint64_t ids[] = {4, 75, 1};
+    const store_revision revisions[] = {
+        {.kind = STORE_APPEND, .added = {.M = 2, .d = D, .p = P, .memories = rows, .values = values, .labels = labels}},
+        {.kind = STORE_REMOVE, .ids = ids, .n_ids = 3},
+        {.kind = STORE_SETTINGS, .options = {.beta = 0.375, .max_error = 0.5, .max_degree = 2}, .relabel = true}};
+    for (size_t i = 0; i < sizeof revisions / sizeof *revisions; i++) {
+        hop_error error = HOP_ERROR_NONE;
+        store_change *change = NULL;
+        store_set *base = NULL, *set = NULL;
+        ck_assert_int_eq(store_registry_begin_revision(store->fixture.registry, "golden", NULL, &change, &base, &error),
+                         HOP_OK);
+        ck_assert_msg(store_revise(base, &revisions[i], NULL, &set, &error) == HOP_OK, "%s", error.text);
+        ck_assert_int_eq(store_registry_save(store->fixture.registry, change, set, &revisions[i], &error), HOP_OK);
+        store_registry_commit(store->fixture.registry, change, set);
+        store_set_release(base);
+    }
+}
+
+/* What this version writes is what the golden log has. HOPFIELDD_WRITE_GOLDEN makes it anew. */
+START_TEST(the_golden_log_is_written_the_same_and_read)
+{
+    static char written[DISK_FILE_BYTES], golden[DISK_FILE_BYTES];
+    kept_store store;
+    store_standing now;
+    copy_golden(golden_set);
+    open_store(&store);
+    start_loading(&store);
+    ck_assert(standing(&store, "golden", &now));
+    change_golden(&store);
+    store_set *set = fixture_get(&store.fixture, "golden");
+    char *made = history_text(set);
+    store_set_release(set);
+    close_store(&store);
+    size_t n = disk_read(path, golden_log, written);
+    if (getenv("HOPFIELDD_WRITE_GOLDEN"))
+        disk_write(GOLDEN_FOLDER, golden_log, written, n);
+    ck_assert_uint_eq(disk_read(GOLDEN_FOLDER, golden_log, golden), n);
+    ck_assert(memcmp(golden, written, n) == 0);
+
+    copy_golden(golden_log);
+    open_store(&store);
+    start_loading(&store);
+    ck_assert(standing(&store, "golden", &now));
+    ck_assert_int_ne(now.state, STORE_FAILED);
+    set = fixture_get(&store.fixture, "golden");
+    char *found = history_text(set);
+    ck_assert_uint_eq(set->version, 11);
+    ck_assert_str_eq(found, made);
+    store_set_release(set);
+    close_store(&store);
+    free(found);
+    free(made);
+}
+END_TEST
+
 /* ---- damage -------------------------------------------------------------------------------------------- */
 
 static char bytes[DISK_FILE_BYTES];
@@ -409,6 +480,7 @@ static Suite *make(void)
     tcase_add_checked_fixture(tests, kept_setup, kept_teardown);
     tcase_add_loop_test(tests, changes_come_back, 0, 6);
     tcase_add_test(tests, a_change_is_synced_twice_before_it_is_acknowledged);
+    tcase_add_test(tests, the_golden_log_is_written_the_same_and_read);
     tcase_add_test(tests, every_changed_byte_is_found);
     tcase_add_test(tests, every_truncation_is_found_and_what_does_not_count_is_cut_off);
     tcase_add_test(tests, slots_are_not_guessed);

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { NAMES = 2, CHANGES = 40, FAST_CHANGES = 12 };
+enum { NAMES = 2, CHANGES = 24, FAST_CHANGES = 8 };
 
 static const char *const names[NAMES] = {"a", "b"};
 

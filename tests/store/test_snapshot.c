@@ -161,6 +161,27 @@ START_TEST(checksums_are_crc32c)
 }
 END_TEST
 
+/* Long enough for stretches side by side, at every place that a word may have. */
+START_TEST(long_checksums_are_crc32c)
+{
+    enum { LONG = 200000 };
+    unsigned char *bytes = malloc(LONG);
+    ck_assert_ptr_nonnull(bytes);
+    uint32_t state = 1;
+    for (size_t i = 0; i < LONG; i++)
+        bytes[i] = (unsigned char)((state = state * 1664525 + 1013904223) >> 24);
+    for (size_t from = 0; from < 9; from++)
+        for (size_t n = LONG - 9; n > 40000; n -= 9001 + from) {
+            uint32_t whole = store_checksum_portable(7, bytes + from, n);
+            ck_assert_uint_eq(store_checksum(7, bytes + from, n), whole);
+            ck_assert_uint_eq(store_checksum_join(store_checksum(7, bytes + from, n / 3),
+                                                  store_checksum(0, bytes + from + n / 3, n - n / 3), n - n / 3),
+                              whole);
+        }
+    free(bytes);
+}
+END_TEST
+
 START_TEST(sets_come_back)
 {
     static const hop_similarity similarities[] = {HOP_DOT, HOP_COSINE, HOP_CENTERED_COSINE};
@@ -429,6 +450,7 @@ static Suite *make(void)
     tcase_set_timeout(files, 120);
     tcase_add_checked_fixture(files, setup, teardown);
     tcase_add_test(files, checksums_are_crc32c);
+    tcase_add_test(files, long_checksums_are_crc32c);
     tcase_add_loop_test(files, sets_come_back, 0, 24);
     tcase_add_test(files, large_sets_come_back);
     tcase_add_loop_test(files, maps_come_back, 0, 4);
