@@ -41,8 +41,8 @@ HOP_WARN_UNUSED hop_status srv_intake_new(const srv_intake_source *source, srv_i
 HOP_WARN_UNUSED hop_status srv_intake_feed(srv_intake *intake, const void *bytes, size_t n, hop_error *error);
 
 /*
- * The body is complete: its builder, with all rows, values, labels and ids, is the caller's, and what the body and the
- * parameters said of the set. Refuses bodies that end early. Once.
+ * The body is complete: its builder, with all rows, values, labels, ids and a mean, is the caller's, and what the body
+ * and the parameters said of the set. Refuses bodies that end early. Once.
  */
 HOP_WARN_UNUSED hop_status srv_intake_end(srv_intake *intake, store_builder **builder, store_options *options,
                                           hop_error *error);

@@ -1,12 +1,14 @@
 /*
  * intake_safetensors.c - an upload as a safetensors file: everything about it is known from its header, tensors are
- * then taken in whatever order they lie. Rows go to their places; labels and ids are kept until the end.
+ * then taken in whatever order they lie. Rows go to their places; labels, ids and a mean are kept until the end.
  */
 #include "server/intake_format.h"
 #include "server/json_text.h"
 #include "server/refuse.h"
 #include "server/safetensors.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +23,8 @@ typedef struct tensors_state {
     store_cells cells[2];
     char *labels; /* the tensor, from here on kept until the end */
     uint64_t *ids;
-    size_t kept[SRV_TENSOR_NAMES]; /* bytes of labels and ids so far */
+    double *mean;
+    size_t kept[SRV_TENSOR_NAMES]; /* bytes of these so far */
 } tensors_state;
 
 static hop_status tensors_begin(srv_intake *intake, hop_error *error)
@@ -43,6 +46,7 @@ static void tensors_finish(srv_intake *intake)
     srv_intake_drop(intake, state->text, state->text_bytes);
     srv_intake_drop(intake, state->labels, tensor_bytes(state, SRV_TENSOR_LABELS));
     srv_intake_drop(intake, state->ids, tensor_bytes(state, SRV_TENSOR_IDS));
+    srv_intake_drop(intake, state->mean, tensor_bytes(state, SRV_TENSOR_MEAN));
     free(state);
 }
 
@@ -81,35 +85,50 @@ static hop_status check_length(const tensors_state *state, size_t file_bytes, ho
                       data < state->header.data_bytes ? "truncated" : "too long", state->header.data_bytes, data);
 }
 
-/* Room for tensors that are kept until the end. */
+/* Room for a tensor that is kept until the end; NULL where the file does not have it. */
+static hop_status keep_one(srv_intake *intake, const tensors_state *state, srv_tensor_name name, const char *what,
+                           void **out, hop_error *error)
+{
+    *out = NULL;
+    return state->header.tensors[name].found ? srv_intake_block(intake, tensor_bytes(state, name), what, out, error)
+                                             : HOP_OK;
+}
+
 static hop_status keep(srv_intake *intake, tensors_state *state, hop_error *error)
 {
-    void *block = NULL;
-    hop_status status = HOP_OK;
-    if (state->header.tensors[SRV_TENSOR_LABELS].found) {
-        status = srv_intake_block(intake, tensor_bytes(state, SRV_TENSOR_LABELS), "the labels of this upload", &block,
-                                  error);
-        state->labels = status == HOP_OK ? block : NULL;
-    }
-    if (status == HOP_OK && state->header.tensors[SRV_TENSOR_IDS].found) {
-        status = srv_intake_block(intake, tensor_bytes(state, SRV_TENSOR_IDS), "the ids of this upload", &block, error);
-        state->ids = status == HOP_OK ? block : NULL;
-    }
+    void *labels = NULL, *ids = NULL, *mean = NULL;
+    hop_status status = keep_one(intake, state, SRV_TENSOR_LABELS, "the labels of this upload", &labels, error);
+    if (status == HOP_OK)
+        status = keep_one(intake, state, SRV_TENSOR_IDS, "the ids of this upload", &ids, error);
+    if (status == HOP_OK)
+        status = keep_one(intake, state, SRV_TENSOR_MEAN, "the mean of this upload", &mean, error);
+    state->labels = labels;
+    state->ids = ids;
+    state->mean = mean;
     return status;
 }
 
 /* A new set has the options that the file notes down, where the query string has none; rows that are added have none. */
 static hop_status take_settings(srv_intake *intake, tensors_state *state, hop_error *error)
 {
+    const srv_tensor *tensors = state->header.tensors;
+    if (intake->source.onto && tensors[SRV_TENSOR_IDS].found)
+        return srv_refuse(error, HOP_E_FORMAT, -1, -1, -1,
+                          "ids: rows that are added get the next ids of the set; leave the tensor out");
+    if (intake->source.onto && tensors[SRV_TENSOR_MEAN].found)
+        return srv_refuse(error, HOP_E_FORMAT, -1, -1, -1,
+                          "mean: a set to which rows are added keeps its own, if it has one; leave the tensor out");
     if (intake->source.onto)
-        return !state->header.tensors[SRV_TENSOR_IDS].found
-                   ? HOP_OK
-                   : srv_refuse(error, HOP_E_FORMAT, -1, -1, -1,
-                                "ids: rows that are added get the next ids of the set; leave the tensor out");
+        return HOP_OK;
     hop_error why = HOP_ERROR_NONE;
     hop_status status = srv_intake_options(intake, state->header.settings, state->header.n_settings, &why);
-    return status == HOP_OK ? HOP_OK
-                            : srv_refuse(error, status, -1, -1, -1, "safetensors: `__metadata__`: %.180s", why.text);
+    if (status != HOP_OK)
+        return srv_refuse(error, status, -1, -1, -1, "safetensors: `__metadata__`: %.180s", why.text);
+    if (tensors[SRV_TENSOR_MEAN].found && intake->options.similarity != HOP_CENTERED_COSINE)
+        return srv_refuse(error, HOP_E_FORMAT, -1, -1, -1,
+                          "mean: a set of similarity %s has none, centered_cosine has; leave the tensor out",
+                          hop_similarity_word(intake->options.similarity));
+    return HOP_OK;
 }
 
 /* What the header says, and the options it notes down; the tree it was read into is gone afterwards. */
@@ -186,7 +205,10 @@ static hop_status take(tensors_state *state, srv_tensor_name name, const unsigne
 {
     if (name <= SRV_TENSOR_VALUES)
         return store_cells_feed(&state->cells[name], bytes, n, error);
-    memcpy((name == SRV_TENSOR_LABELS ? state->labels : (char *)state->ids) + state->kept[name], bytes, n);
+    char *kept = name == SRV_TENSOR_LABELS ? state->labels
+                 : name == SRV_TENSOR_IDS  ? (char *)state->ids
+                                           : (char *)state->mean;
+    memcpy(kept + state->kept[name], bytes, n);
     state->kept[name] += n;
     return HOP_OK;
 }
@@ -272,6 +294,17 @@ static hop_status set_ids(srv_intake *intake, const tensors_state *state, hop_er
     return store_builder_set_ids(intake->builder, M, state->ids, next, error);
 }
 
+/* Rows of f32 have no mean beyond f32. */
+static hop_status set_mean(srv_intake *intake, const tensors_state *state, hop_error *error)
+{
+    size_t d = state->header.tensors[SRV_TENSOR_MEAN].rows;
+    for (size_t l = 0; l < d; l++)
+        if (!(fabs(state->mean[l]) <= FLT_MAX))
+            return srv_refuse(error, HOP_E_DOMAIN, -1, (int64_t)l, -1, "mean: column %zu: %s", l,
+                              isfinite(state->mean[l]) ? "beyond the range of f32" : "not a finite number");
+    return store_builder_set_mean(intake->builder, state->mean, error);
+}
+
 static hop_status tensors_end(srv_intake *intake, hop_error *error)
 {
     tensors_state *state = intake->state;
@@ -283,6 +316,8 @@ static hop_status tensors_end(srv_intake *intake, hop_error *error)
         status = set_labels(intake, state, error);
     if (status == HOP_OK && state->ids)
         status = set_ids(intake, state, error);
+    if (status == HOP_OK && state->mean)
+        status = set_mean(intake, state, error);
     return status;
 }
 

@@ -13,23 +13,31 @@
 enum { LABEL_BYTES_MAX = 1025 }; /* of one label, with its NUL */
 
 static const char metadata_name[] = "__metadata__";
-static const char *const names[SRV_TENSOR_NAMES] = {"memories", "values", "labels", "ids"};
-static const char *const known_tensors[] = {"memories", "values", "labels", "ids", metadata_name, NULL};
+static const char *const names[SRV_TENSOR_NAMES] = {"memories", "values", "labels", "ids", "mean"};
+static const char *const known_tensors[] = {"memories", "values", "labels", "ids", "mean", metadata_name, NULL};
 static const char *const known_members[] = {"dtype", "shape", "data_offsets", NULL};
 static const char *const known_settings[SRV_SAFETENSORS_SETTINGS] = {"beta", "max_error", "max_degree", "similarity"};
 
+enum { ARRAYS = 1 << SRV_TENSOR_MEMORIES | 1 << SRV_TENSOR_VALUES };
+
 static const struct {
     const char *word;
-    bool array, labels, ids; /* which tensors may have it */
+    unsigned of; /* which tensors may have it: a bit each */
     store_npy_type type;
     size_t bytes;
 } dtypes[] = {
-    {"F32", true, false, false, STORE_NPY_F4, 4}, {"F64", true, false, false, STORE_NPY_F8, 8},
-    {"F16", true, false, false, STORE_NPY_F2, 2}, {"U8", true, true, false, STORE_NPY_U1, 1},
-    {"I64", false, false, true, STORE_NPY_F8, 8}, {"U64", false, false, true, STORE_NPY_F8, 8},
+    {"F32", ARRAYS, STORE_NPY_F4, 4},
+    {"F64", ARRAYS | 1 << SRV_TENSOR_MEAN, STORE_NPY_F8, 8},
+    {"F16", ARRAYS, STORE_NPY_F2, 2},
+    {"U8", ARRAYS | 1 << SRV_TENSOR_LABELS, STORE_NPY_U1, 1},
+    {"I64", 1 << SRV_TENSOR_IDS, STORE_NPY_F8, 8},
+    {"U64", 1 << SRV_TENSOR_IDS, STORE_NPY_F8, 8},
 };
 
 enum { DTYPES = sizeof dtypes / sizeof *dtypes };
+
+static const char *const dtypes_expected[SRV_TENSOR_NAMES] = {"F32, F64, F16 or U8", "F32, F64, F16 or U8", "U8",
+                                                              "I64 or U64", "F64"};
 
 const char *srv_tensor_word(srv_tensor_name name)
 {
@@ -42,19 +50,15 @@ const char *srv_tensor_word(srv_tensor_name name)
 static hop_status read_dtype(srv_tensor_name name, const char *word, store_npy_type *type, size_t *bytes,
                              hop_error *error)
 {
-    bool array = name == SRV_TENSOR_MEMORIES || name == SRV_TENSOR_VALUES;
     for (size_t i = 0; i < DTYPES; i++) {
-        bool taken = array ? dtypes[i].array : name == SRV_TENSOR_LABELS ? dtypes[i].labels : dtypes[i].ids;
-        if (taken && strcmp(word, dtypes[i].word) == 0) {
+        if ((dtypes[i].of >> name & 1) && strcmp(word, dtypes[i].word) == 0) {
             *type = dtypes[i].type;
             *bytes = dtypes[i].bytes;
             return HOP_OK;
         }
     }
     return REFUSE(error, HOP_E_FORMAT, "the dtype of `%s` is '%.20s'; %s expected", names[name], word,
-                  array                       ? "F32, F64, F16 or U8"
-                  : name == SRV_TENSOR_LABELS ? "U8"
-                                              : "I64 or U64");
+                  dtypes_expected[name]);
 }
 
 /* A member of a tensor's description that has to be there. */
@@ -74,7 +78,7 @@ static hop_status of_tensor(srv_tensor_name name, hop_status status, const hop_e
 static hop_status read_members(const srv_json *json, srv_tensor_name name, const char **dtype, size_t shape[2],
                                size_t offsets[2], hop_error *error)
 {
-    bool array = name == SRV_TENSOR_MEMORIES || name == SRV_TENSOR_VALUES;
+    bool array = ARRAYS >> name & 1;
     hop_error why = HOP_ERROR_NONE;
     shape[1] = 1;
     hop_status status = srv_json_refuse_unknown(json, known_members, &why);
@@ -142,7 +146,7 @@ static hop_status lay_out(srv_safetensors *header, hop_error *error)
     return HOP_OK;
 }
 
-/* The other tensors have one row a memory. */
+/* The other tensors have one row a memory, the mean one number a column. */
 static hop_status check_rows(const srv_safetensors *header, hop_error *error)
 {
     const srv_tensor *tensors = header->tensors;
@@ -161,6 +165,10 @@ static hop_status check_rows(const srv_safetensors *header, hop_error *error)
     if (tensors[SRV_TENSOR_IDS].found && tensors[SRV_TENSOR_IDS].rows != M)
         return srv_refuse(error, HOP_E_SHAPE, -1, -1, -1, "ids: %zu for %zu memories; one each expected",
                           tensors[SRV_TENSOR_IDS].rows, M);
+    if (tensors[SRV_TENSOR_MEAN].found && tensors[SRV_TENSOR_MEAN].rows != tensors[SRV_TENSOR_MEMORIES].columns)
+        return srv_refuse(error, HOP_E_SHAPE, -1, -1, -1,
+                          "mean: %zu numbers for memories of %zu; one a column expected", tensors[SRV_TENSOR_MEAN].rows,
+                          tensors[SRV_TENSOR_MEMORIES].columns);
     return HOP_OK;
 }
 
@@ -209,7 +217,7 @@ hop_status srv_safetensors_parse(char *text, size_t n, srv_safetensors *out, hop
     const char *unknown = srv_json_first_unknown(header.json, known_tensors);
     if (unknown)
         status = REFUSE(error, HOP_E_FORMAT,
-                        "there is a tensor `%.40s`; memories, values, labels and ids are what is taken", unknown);
+                        "there is a tensor `%.40s`; memories, values, labels, ids and mean are what is taken", unknown);
     for (unsigned i = 0; status == HOP_OK && i < SRV_TENSOR_NAMES; i++)
         status = read_tensor(header.json, (srv_tensor_name)i, &header.tensors[i], error);
     if (status == HOP_OK)

@@ -23,13 +23,14 @@ typedef enum srv_tensor_name {
     SRV_TENSOR_VALUES,   /* M x p; the same */
     SRV_TENSOR_LABELS,   /* U8: M strings with a NUL each */
     SRV_TENSOR_IDS,      /* M; I64 or U64 */
+    SRV_TENSOR_MEAN,     /* d; F64: what a centered_cosine subtracts */
     SRV_TENSOR_NAMES
 } srv_tensor_name;
 
 typedef struct srv_tensor {
     bool found;
     store_npy_type type;  /* of memories and values */
-    size_t rows, columns; /* columns is 1 for labels and ids */
+    size_t rows, columns; /* columns is 1 for those of rank 1 */
     size_t from, to;      /* bytes of the data */
 } srv_tensor;
 
@@ -51,7 +52,8 @@ const char *srv_tensor_word(srv_tensor_name name);
  *
  * Refused as HOP_E_FORMAT, naming the tensor: malformed JSON (byte of the file), a tensor of another name, `memories`
  * missing, a dtype or a rank that it cannot have, offsets that are not those of its shape, gaps and overlaps; as
- * HOP_E_SHAPE: values, labels or ids that are not one a memory. On success srv_safetensors_fini() ends the settings.
+ * HOP_E_SHAPE: values, labels or ids that are not one a memory, a mean that is not one a column. On success
+ * srv_safetensors_fini() ends the settings.
  */
 HOP_WARN_UNUSED hop_status srv_safetensors_parse(char *text, size_t n, srv_safetensors *out, hop_error *error);
 void srv_safetensors_fini(srv_safetensors *header);

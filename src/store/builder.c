@@ -30,6 +30,8 @@ struct store_builder {
     uint64_t *ids;              /* M; NULL: the rows' numbers */
     uint64_t next_id;
     size_t id_bytes;
+    double *mean;       /* NULL: none was given; charged beside the rest, until the model has its own */
+    hop_frames of_mean; /* what frames is where there is one */
 };
 
 /* Of mapped rows nothing is, which they would outlive; revisions of the set are packed as they were to be. */
@@ -120,10 +122,21 @@ hop_status store_builder_new(store_budget *budget, size_t M_expected, size_t d, 
     return HOP_OK;
 }
 
+static void drop_mean(store_builder *builder)
+{
+    if (!builder->mean)
+        return;
+    free(builder->mean);
+    store_budget_release(builder->budget, builder->d * sizeof *builder->mean);
+    builder->mean = NULL;
+    builder->frames = NULL;
+}
+
 void store_builder_free(store_builder *builder)
 {
     if (!builder)
         return;
+    drop_mean(builder);
     if (!builder->mapping) {
         free(builder->memories);
         free(builder->values);
@@ -145,6 +158,26 @@ void store_builder_set_packing(store_builder *builder, hop_packing packing)
 void store_builder_set_frames(store_builder *builder, const hop_frames *frames)
 {
     builder->frames = frames;
+}
+
+hop_status store_builder_set_mean(store_builder *builder, const double *mean, hop_error *error)
+{
+    assert(!builder->frames);
+    size_t bytes;
+    if (!hop_array_bytes(builder->d, 1, sizeof *mean, &bytes))
+        return hop_fail(error, HOP_E_SHAPE, "a mean of more numbers than this machine can address");
+    hop_status status = store_budget_charge(builder->budget, bytes, "the mean of this set", error);
+    if (status != HOP_OK)
+        return status;
+    builder->mean = malloc(bytes);
+    if (!builder->mean) {
+        store_budget_release(builder->budget, bytes);
+        return hop_fail(error, HOP_E_NOMEM, "out of memory for a mean of %zu coordinates", builder->d);
+    }
+    memcpy(builder->mean, mean, bytes);
+    builder->of_mean = (hop_frames){.mean = builder->mean};
+    builder->frames = &builder->of_mean;
+    return HOP_OK;
 }
 
 hop_status store_builder_add(store_builder *builder, size_t n, const float *memories, const float *values,
@@ -445,6 +478,7 @@ hop_status store_builder_finish(store_builder *builder, const store_options *opt
         return status;
     store_regime_measure(set, STORE_BEFORE_MAPS);
 
+    drop_mean(builder);
     builder->memories = builder->values = NULL;
     builder->mapping = NULL;
     builder->label_text = NULL;

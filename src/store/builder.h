@@ -38,6 +38,12 @@ void store_builder_set_packing(store_builder *builder, hop_packing packing);
 void store_builder_set_frames(store_builder *builder, const hop_frames *frames);
 
 /*
+ * What a centered_cosine set subtracts, d numbers, copied, instead of the mean of its rows; finish refuses what no rows
+ * of f32 have as their mean. Once, and instead of a frame. Errors: HOP_E_BUDGET, HOP_E_NOMEM.
+ */
+HOP_WARN_UNUSED hop_status store_builder_set_mean(store_builder *builder, const double *mean, hop_error *error);
+
+/*
  * Append n rows, copied: memories n x d, values n x p (NULL exactly where p = 0). What was added before stays when
  * it fails. Errors: HOP_E_BUDGET, HOP_E_SHAPE (overflow), HOP_E_NOMEM.
  */

@@ -156,6 +156,8 @@ uint64_t store_content_hash(const store_content *content)
     uint64_t state = 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         state = step(state, words[i]);
+    for (size_t l = 0; content->mean && l < content->d; l++)
+        state = step(state, bits(content->mean[l]));
     return finish(state);
 }
 

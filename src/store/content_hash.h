@@ -31,6 +31,7 @@ typedef struct store_content {
     uint64_t next_id;
     bool labelled;
     uint64_t rows, labels; /* the sums; labels 0 where there are none */
+    const double *mean;    /* d, of centered_cosine: it may be that of earlier rows; NULL: none */
 } store_content;
 
 uint64_t store_content_hash(const store_content *content);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXPORT_FORMAT = 1, STRETCHES_MAX = 5 };
+enum { EXPORT_FORMAT = 1, STRETCHES_MAX = 6 };
 
 /* Bytes that follow those of the stretch before. */
 typedef struct stretch {
@@ -70,6 +70,9 @@ static hop_status lay_out_safetensors(store_export *self, hop_error *error)
         store_container_field(container, "max_degree", "%d", set->max_degree);
     if (own_ids(set))
         store_container_field(container, "next_id", "%" PRIu64, set->next_id);
+    const double *mean = hop_model_frames(set->model).mean; /* not always that of the rows: changes keep it */
+    if (mean)
+        store_container_tensor(container, "mean", STORE_F64, 1, set->d, 0, mean);
     if (own_ids(set))
         store_container_tensor(container, "ids", STORE_I64, 1, set->M, 0, set->ids);
     store_container_tensor(container, "memories", STORE_F32, 2, set->M, set->d, set->memories);

@@ -2,9 +2,9 @@
  * export.h - a version of a set as the bytes of a file that any program reads: npy, or safetensors with everything.
  *
  * npy: the memories, as numpy writes a C-order f4 array. safetensors: memories, values, labels, ids where they are not
- * 0 to M-1 or the next one is not M, and the settings as metadata; nothing that depends on the set's name, version or
- * time, so that the export of what was made from an export is the same to the byte. The bytes are read from the set as
- * they are asked for: only the header is a copy.
+ * 0 to M-1 or the next one is not M, the mean of a centered_cosine, and the settings as metadata; nothing that depends
+ * on the set's name, version or time, so that the export of what was made from an export is the same to the byte. The
+ * bytes are read from the set as they are asked for: only the header is a copy.
  */
 #ifndef STORE_EXPORT_H
 #define STORE_EXPORT_H

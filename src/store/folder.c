@@ -534,6 +534,8 @@ static hop_status remove_files(store_folder *folder, const char *name, const sto
         if ((list->files[i].kind == STORE_FILE_LOG || list->files[i].kind == STORE_FILE_MAPS) &&
             strcmp(list->files[i].found.name, name) == 0)
             store_listed_remove(folder, &list->files[i]);
+    /* Whatever order names reach the disk in: no log comes back beside a set of this name that is put later. */
+    (void)store_system_calls->sync(folder->fd);
     return HOP_OK;
 }
 

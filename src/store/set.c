@@ -54,6 +54,7 @@ static store_content content_of(const store_set *set)
         .max_error = set->max_error,
         .next_id = set->next_id,
         .labelled = set->label_text != NULL,
+        .mean = hop_model_frames(set->model).mean,
     };
 }
 

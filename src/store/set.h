@@ -52,7 +52,7 @@ typedef struct store_set {
     char name[STORE_NAME_BYTES];
     char etag[STORE_ETAG_BYTES]; /* quoted */
     uint64_t version;            /* from 1 */
-    uint64_t content_hash;       /* of shape, rows, values, labels and settings: content_hash.h */
+    uint64_t content_hash;       /* of everything that answers depend on: content_hash.h */
     int64_t created_ms;          /* since 1970 */
 
     /* Memory: references to what other versions may have too, and views of it. */

@@ -169,6 +169,14 @@ class State:
             want["labels"] = b"".join(label.encode() + b"\0" for label in self.labels)
         if "ids" in tensors or list(self.ids) != list(range(len(self.ids))):
             want["ids"] = struct.pack("<%dq" % len(self.ids), *self.ids)
+        mean = tensors.pop("mean", None)
+        if (mean is None) != (self.mean is None):
+            return "the export has %s mean" % ("no" if mean is None else "a")
+        if mean is not None and any(
+            abs(a - b) > 1e-12 * (1 + abs(b))
+            for a, b in zip(struct.unpack("<%dd" % len(self.mean), mean), self.mean)
+        ):
+            return "the export's mean is not that of the rows it was put with"
         if set(tensors) != set(want):
             return "the export holds %r, not %r" % (sorted(tensors), sorted(want))
         for name, data in want.items():

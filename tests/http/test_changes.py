@@ -12,6 +12,7 @@ import shutil
 import struct
 import tempfile
 import time
+from decimal import Decimal
 
 import harness
 import oracle
@@ -144,6 +145,9 @@ class Changing(tap.Case):
         if model.ids != list(range(model.next_id)):
             self.assertEqual(metadata["next_id"], str(model.next_id))
             wanted["ids"] = ("I64", struct.pack("<%dq" % len(model.ids), *model.ids))
+        if model.similarity == "centered_cosine":
+            wanted["mean"] = ("F64", tensors["mean"][2])
+            self.assertEqual(tensors["mean"][1], [len(model.memories[0])])
         self.assertEqual({k: (dtype, data) for k, (dtype, _, data) in tensors.items()}, wanted)
 
         query = harness.uniform_rows(seed, 1, len(model.memories[0]))
@@ -458,6 +462,45 @@ class Export(Changing):
                     del side["norms"]["centred_max_l2"]
                 for key in ("M", "d", "p", "beta", "max_error", "similarity", "norms", "next_id"):
                     self.assertEqual(sides[0][key], sides[1][key])
+
+    def test_a_mean_that_is_no_longer_the_rows_goes_round(self):
+        first, far = harness.uniform_rows(3, 30, 5), harness.uniform_rows(4, 20, 5, 2.0, 5.0)
+        query = {"queries": harness.uniform_rows(5, 12, 5, 0.0, 2.0), "on_unmet": "best_effort", "beta": 4}
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        with Daemon(data_dir=os.path.join(folder, "sets")) as daemon:
+            daemon.put("a", {"memories": first, "similarity": "centered_cosine"})
+            fresh = read_safetensors(self.export(daemon, "a", SAFETENSORS).body)[1]["mean"]
+            self.assertEqual(self.rows(daemon, "a", body={"memories": far}).status, 200)
+            self.assertEqual(self.remove(daemon, "a", range(1, 25)).status, 200)
+            sent = self.export(daemon, "a", SAFETENSORS).body
+            self.assertEqual(read_safetensors(sent)[1]["mean"], fresh)
+            answer = daemon.put("b", sent, type=SAFETENSORS)
+            self.assertEqual(answer.status, 201, answer)
+            self.assertEqual(self.export(daemon, "b", SAFETENSORS).body, sent)
+            daemon.put("rows", self.export(daemon, "a").body, "?similarity=centered_cosine", type=harness.NPY)
+            daemon.put("c", self.export(daemon, "b", SAFETENSORS).body, type=SAFETENSORS)
+            for mode in ("dense", "auto"):
+                self.answers_agree(daemon, dict(query, mode=mode))
+            answer = daemon.put("b", sent, "?similarity=dot", type=SAFETENSORS)
+            self.problem(answer, 400, "format", "mean: a set of similarity dot has none")
+            answer = self.rows(daemon, "a", body=sent, type=SAFETENSORS)
+            self.problem(answer, 400, "format", "leave the tensor out")
+        with Daemon(data_dir=os.path.join(folder, "sets")) as daemon:
+            self.assertEqual(self.export(daemon, "b", SAFETENSORS).body, sent)
+            self.answers_agree(daemon, query)
+
+    def answers_agree(self, daemon, query):
+        """Of a and b, within both bounds: a changed set keeps its centre too; b and c, made afresh both, to the digit.
+        `rows` has a mean of its own."""
+        for name in ("a", "b", "c", "rows"):
+            daemon.wait_ready(name)
+        a, b, c, rows = (daemon.retrieve(name, query).exact() for name in ("a", "b", "c", "rows"))
+        self.assertEqual([b[k] for k in ("retrieved", "error_bound")], [c[k] for k in ("retrieved", "error_bound")])
+        for x, y, *bounds in zip(a["retrieved"], b["retrieved"], a["error_bound"], b["error_bound"]):
+            self.assertLessEqual(oracle.distance(x, y), sum(bounds))
+        apart = max(oracle.distance(x, y) for x, y in zip(a["retrieved"], rows["retrieved"]))
+        self.assertGreater(apart, Decimal("0.01") + max(a["error_bound"]) + max(rows["error_bound"]))
 
     def test_a_large_export_is_whole_while_its_set_is_replaced_and_deleted(self):
         M, d = 60000, 64  # more than sockets hold

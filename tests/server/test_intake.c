@@ -9,6 +9,7 @@
 #include "support/check_main.h"
 #include "support/rng.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +108,10 @@ static void check_same(const outcome *a, const outcome *b)
         return;
     ck_assert(a->set->M == b->set->M && a->set->d == b->set->d && a->set->p == b->set->p);
     ck_assert_uint_eq(a->set->content_hash, b->set->content_hash); /* rows, values, labels, ids and settings */
+    const double *means[] = {hop_model_frames(a->set->model).mean, hop_model_frames(b->set->model).mean};
+    ck_assert(!means[0] == !means[1]);
+    if (means[0])
+        ck_assert_mem_eq(means[0], means[1], a->set->d * sizeof(double));
 }
 
 /* The same whatever the cuts. The caller releases the set. */
@@ -368,6 +373,41 @@ START_TEST(ids_that_are_row_numbers_are_no_ids)
 }
 END_TEST
 
+/* A mean, the six rows, and what the metadata says, if anything. */
+static body centred_body(const double mean[D], const char *metadata)
+{
+    char header[400];
+    body rows = raw_body("");
+    snprintf(header, sizeof header,
+             "{%s\"mean\":{\"dtype\":\"F64\",\"shape\":[3],\"data_offsets\":[0,24]},"
+             "\"memories\":{\"dtype\":\"F32\",\"shape\":[6,3],\"data_offsets\":[24,96]}}",
+             metadata);
+    body b = tensors(header, mean, D * sizeof *mean);
+    add(&b, rows.bytes, rows.n);
+    return b;
+}
+
+static const char centred[] = "\"__metadata__\":{\"similarity\":\"centered_cosine\"},";
+
+START_TEST(a_mean_is_taken_as_it_is)
+{
+    static const double mean[D] = {0.1, -0.0, 0x1p-1074}; /* no rows of f32 are near the last */
+    for (unsigned how = 0; how < 4; how++) {
+        body b = centred_body(mean, how & 1 ? centred : "");
+        b.query = how & 1 ? "" : "similarity=centered_cosine";
+        b.chunked = how & 2;
+        outcome o = load_in_every_cut(&b);
+        check_rows(&o);
+        ck_assert_mem_eq(hop_model_frames(o.set->model).mean, mean, sizeof mean);
+        store_set_release(o.set);
+    }
+    body b = raw_body("d=3&similarity=centered_cosine");
+    outcome o = load_in_every_cut(&b);
+    ck_assert(o.status == HOP_OK && hop_model_frames(o.set->model).mean[0] == cell(0) / 2 + cell(15) / 2);
+    store_set_release(o.set);
+}
+END_TEST
+
 /* With d a body is raw, however it starts; without, it could not be. */
 START_TEST(what_starts_as_safetensors_is_raw_where_d_says_so)
 {
@@ -554,7 +594,7 @@ START_TEST(safetensors_headers_that_are_wrong)
         {"!{\"memories\":{\"dtype\":\"F32\",\"shape\":[0,4],\"data_offsets\":[0,0]}}", "truncated|too long",
          HOP_E_FORMAT},
         {",\"weights\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[16,24]}",
-         "there is a tensor `weights`; memories, values, labels and ids are what is taken", HOP_E_FORMAT},
+         "there is a tensor `weights`; memories, values, labels, ids and mean are what is taken", HOP_E_FORMAT},
         {",\"values\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[16,24]}",
          "values: 1 x 2 numbers for 2 memories", HOP_E_SHAPE},
         {",\"values\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[8,16]}",
@@ -568,6 +608,12 @@ START_TEST(safetensors_headers_that_are_wrong)
         {",\"ids\":{\"dtype\":\"U64\",\"shape\":[1],\"data_offsets\":[16,24]}", "ids: 1 for 2 memories", HOP_E_SHAPE},
         {",\"ids\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[16,24]}",
          "the dtype of `ids` is 'F64'; I64 or U64 expected", HOP_E_FORMAT},
+        {",\"mean\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[16,24]}",
+         "mean: 1 numbers for memories of 2; one a column expected", HOP_E_SHAPE},
+        {",\"mean\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[16,24]}",
+         "the dtype of `mean` is 'F32'; F64 expected", HOP_E_FORMAT},
+        {",\"mean\":{\"dtype\":\"F64\",\"shape\":[1,2],\"data_offsets\":[16,32]}",
+         "`mean`: `shape` has 2 entries, 1 expected", HOP_E_FORMAT},
         {",\"values\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[16,24]},\"__metadata__\":{\"beta\":\"0\"}",
          "`__metadata__`: beta must be", HOP_E_DOMAIN},
         {",\"__metadata__\":{\"beta\":1}", "`__metadata__`: `beta` must be a string", HOP_E_FORMAT},
@@ -637,6 +683,37 @@ START_TEST(labels_and_ids_that_are_wrong)
 }
 END_TEST
 
+START_TEST(means_that_are_wrong)
+{
+    static const struct {
+        double mean[D];
+        const char *words;
+        int column;
+    } cases[] = {
+        {{0, NAN, 0}, "mean: column 1: not a finite number", 1},
+        {{0, 0, -INFINITY}, "mean: column 2: not a finite number", 2},
+        {{0x1p128, 0, 0}, "mean: column 0: beyond the range of f32", 0},
+        {{0.5, 1.25, 2}, "row 2 has zero norm after centring", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        body b = centred_body(cases[i].mean, centred);
+        hop_error error = refused(&b, HOP_E_DOMAIN, cases[i].words);
+        ck_assert_int_eq(error.column, cases[i].column);
+    }
+    static const double mean[D] = {1, 1, 1};
+    body b = centred_body(mean, "");
+    refused(&b, HOP_E_FORMAT, "mean: a set of similarity dot has none, centered_cosine has; leave the tensor out");
+    b = centred_body(mean, centred);
+    b.query = "similarity=cosine";
+    refused(&b, HOP_E_FORMAT, "mean: a set of similarity cosine has none");
+    b.query = "";
+    outcome o = load(&b, NULL, ROOM);
+    b.onto = o.set;
+    refused(&b, HOP_E_FORMAT, "mean: a set to which rows are added keeps its own, if it has one; leave the tensor out");
+    store_set_release(o.set);
+}
+END_TEST
+
 /* ---- rows for a set that is there ---------------------------------------------------------------------- */
 
 START_TEST(added_rows_must_be_as_those_there_are)
@@ -684,6 +761,7 @@ static Suite *suite(void)
     tcase_add_test(c, the_query_string_wins_over_metadata);
     tcase_add_test(c, tensors_lie_in_any_order);
     tcase_add_test(c, ids_that_are_row_numbers_are_no_ids);
+    tcase_add_test(c, a_mean_is_taken_as_it_is);
     tcase_add_test(c, what_starts_as_safetensors_is_raw_where_d_says_so);
     tcase_add_test(c, bodies_that_end_anywhere_else);
     tcase_add_test(c, a_length_that_contradicts_the_header_is_refused_before_the_rows);
@@ -692,6 +770,7 @@ static Suite *suite(void)
     tcase_add_test(c, options_that_are_wrong);
     tcase_add_test(c, safetensors_headers_that_are_wrong);
     tcase_add_test(c, labels_and_ids_that_are_wrong);
+    tcase_add_test(c, means_that_are_wrong);
     tcase_add_test(c, added_rows_must_be_as_those_there_are);
     suite_add_tcase(s, c);
     return s;

@@ -96,15 +96,17 @@ START_TEST(every_format_survives)
     memcpy(file + STORE_NPY_WRITE_BYTES, rows, sizeof rows);
     ck_assert_int_ge(fail_everywhere(SRV_MEDIA_NPY, false, file, sizeof file), 5);
 
-    static const char header[] = "{\"memories\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
+    static const char header[] = "{\"__metadata__\":{\"similarity\":\"centered_cosine\"},\"memories\":{\"dtype\":"
+                                 "\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
                                  "\"ids\":{\"dtype\":\"U64\",\"shape\":[2],\"data_offsets\":[16,32]},"
+                                 "\"mean\":{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[36,52]},"
                                  "\"labels\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[32,36]}}";
-    char tensors[8 + sizeof header - 1 + 36] = {(char)(sizeof header - 1)};
+    char tensors[8 + sizeof header - 1 + 52] = {(char)(sizeof header - 1)};
     tensors[1] = (char)((sizeof header - 1) >> 8);
     memcpy(tensors + 8, header, sizeof header - 1);
     memcpy(tensors + 8 + sizeof header - 1, rows, sizeof rows);
     memcpy(tensors + 8 + sizeof header - 1 + 16, "\3\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0a\0b\0", 20);
-    ck_assert_int_ge(fail_everywhere(SRV_MEDIA_SAFETENSORS, true, tensors, sizeof tensors), 9);
+    ck_assert_int_ge(fail_everywhere(SRV_MEDIA_SAFETENSORS, true, tensors, sizeof tensors), 11);
 
     static const char json[] = "{\"memories\":[[1,2],[3,4]],\"values\":[[1],[2]],\"labels\":[\"a\",\"b\"]}";
     ck_assert_int_ge(fail_everywhere(SRV_MEDIA_JSON, true, json, sizeof json - 1), 10);

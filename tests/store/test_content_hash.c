@@ -96,10 +96,11 @@ START_TEST(labels_and_settings_are_hashed_as_documented)
                                    .labelled = true,
                                    .rows = UINT64_C(0x0123456789abcdef),
                                    .labels = UINT64_C(0xfedcba9876543210)};
+    static const double mean[] = {0.5, -1.25, 0, 1e-300}, moved[] = {0.5, -1.25, 0, 2e-300};
     const uint64_t hash = UINT64_C(0x9cfc8cfd8662ceaa);
     ck_assert_uint_eq(store_content_hash(&content), hash);
-    store_content other[11];
-    for (size_t i = 0; i < 11; i++)
+    store_content other[13];
+    for (size_t i = 0; i < 13; i++)
         other[i] = content;
     other[0].M++;
     other[1].d++;
@@ -112,7 +113,11 @@ START_TEST(labels_and_settings_are_hashed_as_documented)
     other[8].labelled = false;
     other[9].rows++;
     other[10].labels++;
-    for (size_t i = 0; i < 11; i++)
+    other[11].mean = mean;
+    other[12].mean = moved;
+    ck_assert_uint_eq(store_content_hash(&other[11]), UINT64_C(0xaa4fdf2968adaeae));
+    ck_assert(store_content_hash(&other[11]) != store_content_hash(&other[12]));
+    for (size_t i = 0; i < 13; i++)
         ck_assert_msg(store_content_hash(&other[i]) != hash, "%zu", i);
 }
 END_TEST

@@ -5,6 +5,7 @@
 #include "store/container.h"
 #include "store/export.h"
 #include "store/npy.h"
+#include "store/revision.h"
 #include "support/check_main.h"
 
 #include <stdlib.h>
@@ -155,6 +156,93 @@ START_TEST(a_set_that_chose_its_degree_says_none)
 }
 END_TEST
 
+/* A centered_cosine set of M + 2 - 1 rows, whose mean is that of M others. */
+static store_set *changed_set(void)
+{
+    static const float added[2 * D] = {9, -7, 8, 6, 7, -9};
+    static const uint64_t removed[1] = {1};
+    const store_options options = {.beta = 0, .max_error = -1, .max_degree = -1};
+    const store_revision append = {.kind = STORE_APPEND, .added = {.M = 2, .d = D, .memories = added}};
+    const store_revision removal = {.kind = STORE_REMOVE, .ids = removed, .n_ids = 1};
+    float rows[M * D];
+    fixture_rows(M, D, 1, rows);
+    store_builder *builder = NULL;
+    store_set *first = NULL, *second = NULL, *third = NULL;
+    ck_assert_int_eq(store_builder_new(&fixture.budget, M, D, 0, HOP_CENTERED_COSINE, &builder, NULL), HOP_OK);
+    ck_assert_int_eq(store_builder_add(builder, M, rows, NULL, NULL), HOP_OK);
+    ck_assert_int_eq(store_builder_finish(builder, &options, NULL, &first, NULL), HOP_OK);
+    store_builder_free(builder);
+    ck_assert_int_eq(store_revise(first, &append, NULL, &second, NULL), HOP_OK);
+    ck_assert_int_eq(store_revise(second, &removal, NULL, &third, NULL), HOP_OK);
+    ck_assert_mem_eq(hop_model_frames(third->model).mean, hop_model_frames(first->model).mean, D * sizeof(double));
+    store_set_release(first);
+    store_set_release(second);
+    return third;
+}
+
+/* The set that the rows, ids and settings of another make, with this mean; NULL: their own. */
+static store_set *made_again(const store_set *like, const double *mean)
+{
+    const store_options options = {.beta = like->beta, .max_error = like->max_error, .max_degree = like->max_degree};
+    store_builder *builder = NULL;
+    store_set *set = NULL;
+    ck_assert_int_eq(store_builder_new(&fixture.budget, 0, D, 0, HOP_CENTERED_COSINE, &builder, NULL), HOP_OK);
+    ck_assert_int_eq(store_builder_add(builder, like->M, like->memories, NULL, NULL), HOP_OK);
+    ck_assert_int_eq(store_builder_set_ids(builder, like->M, like->ids, like->next_id, NULL), HOP_OK);
+    if (mean) {
+        double *copy = malloc(D * sizeof *copy); /* gone before the builder is finished */
+        memcpy(copy, mean, D * sizeof *copy);
+        size_t before = store_budget_reserved(&fixture.budget);
+        ck_assert_int_eq(store_builder_set_mean(builder, copy, NULL), HOP_OK);
+        ck_assert_uint_eq(store_budget_reserved(&fixture.budget), before + D * sizeof *copy);
+        free(copy);
+    }
+    ck_assert_int_eq(store_builder_finish(builder, &options, NULL, &set, NULL), HOP_OK);
+    store_builder_free(builder);
+    return set;
+}
+
+START_TEST(the_mean_of_a_changed_set_goes_with_it)
+{
+    static char bytes[BLOCK], again[BLOCK];
+    store_set *set = changed_set();
+    size_t n = export_bytes(set, STORE_EXPORT_SAFETENSORS, BLOCK, bytes);
+    store_container container;
+    ck_assert_int_eq(store_container_parse(bytes, n, n, &container, NULL), HOP_OK);
+    const store_tensor *tensor = store_container_find_tensor(&container, "mean");
+    ck_assert(tensor && tensor->dtype == STORE_F64 && tensor->rank == 1 && tensor->shape[0] == D);
+    double mean[D];
+    memcpy(mean, bytes + tensor->at, sizeof mean);
+    ck_assert_mem_eq(mean, hop_model_frames(set->model).mean, sizeof mean);
+    ck_assert_uint_eq(container.n_tensors, 3);
+
+    store_set *same = made_again(set, mean), *other = made_again(set, NULL);
+    ck_assert_uint_eq(export_bytes(same, STORE_EXPORT_SAFETENSORS, BLOCK, again), n);
+    ck_assert_mem_eq(again, bytes, n);
+    ck_assert_uint_eq(export_bytes(other, STORE_EXPORT_SAFETENSORS, BLOCK, again), n);
+    ck_assert_mem_ne(again, bytes, n);
+    store_set_release(set);
+    store_set_release(same);
+    store_set_release(other);
+    ck_assert_uint_eq(store_budget_reserved(&fixture.budget), 0);
+}
+END_TEST
+
+START_TEST(a_mean_that_does_not_fit_is_refused)
+{
+    const double mean[D] = {0};
+    store_builder *builder = NULL;
+    ck_assert_int_eq(store_builder_new(&fixture.budget, 0, D, 0, HOP_CENTERED_COSINE, &builder, NULL), HOP_OK);
+    size_t rest = BUDGET_BYTES - store_budget_reserved(&fixture.budget) - sizeof mean + 1;
+    ck_assert_int_eq(store_budget_charge(&fixture.budget, rest, "something else", NULL), HOP_OK);
+    ck_assert_int_eq(store_builder_set_mean(builder, mean, NULL), HOP_E_BUDGET);
+    store_budget_release(&fixture.budget, rest);
+    ck_assert_int_eq(store_builder_set_mean(builder, mean, NULL), HOP_OK);
+    store_builder_free(builder);
+    ck_assert_uint_eq(store_budget_reserved(&fixture.budget), 0);
+}
+END_TEST
+
 START_TEST(an_export_keeps_its_set_alive)
 {
     store_set *set = full_set("a", 1);
@@ -179,6 +267,8 @@ static Suite *make(void)
     tcase_add_test(cases, safetensors_has_everything_and_its_checksums);
     tcase_add_test(cases, name_version_and_time_leave_no_trace);
     tcase_add_test(cases, a_set_that_chose_its_degree_says_none);
+    tcase_add_test(cases, the_mean_of_a_changed_set_goes_with_it);
+    tcase_add_test(cases, a_mean_that_does_not_fit_is_refused);
     tcase_add_test(cases, an_export_keeps_its_set_alive);
     suite_add_tcase(suite, cases);
     return suite;

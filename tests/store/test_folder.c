@@ -49,7 +49,7 @@ START_TEST(a_change_is_synced_before_it_is_acknowledged)
     ck_assert_str_eq(disk_sequence(), " open write sync close unlink rename sync open unlink");
     disk_fail(LONG_MAX, false, 0);
     ck_assert_int_eq(store_registry_delete(store.fixture.registry, "a", NULL, &error), HOP_OK);
-    ck_assert_str_eq(disk_sequence(), " open rename sync unlink");
+    ck_assert_str_eq(disk_sequence(), " open rename sync unlink sync");
     disk_heal();
     close_store(&store);
 }

@@ -397,8 +397,8 @@ static void fail_each_call(size_t step, bool forever)
         ck_assert(!unsure || forever);
         if (status != HOP_OK) {
             refused++;
-            ck_assert_msg(status == store_system_status(reason) && strstr(error.text, strerror(reason)), "%s %ld: %s", call, number,
-                          error.text);
+            ck_assert_msg(status == store_system_status(reason) && strstr(error.text, strerror(reason)), "%s %ld: %s",
+                          call, number, error.text);
             if (!forever)
                 ck_assert_msg(strcmp(disk_names(path), names) == 0, "%s %ld: %s", call, number, disk_names(path));
         }

@@ -81,7 +81,7 @@ static void plain_remove(plain_set *set, uint64_t id)
 /* ---- the same in the store ----------------------------------------------------------------------------- */
 
 /* A set made afresh of these rows. */
-static store_set *fresh(store_fixture *fixture, const plain_set *plain)
+static store_set *fresh(store_fixture *fixture, const plain_set *plain, const store_set *mean_of)
 {
     hop_error error = HOP_ERROR_NONE;
     store_builder *builder = NULL;
@@ -97,6 +97,9 @@ static store_set *fresh(store_fixture *fixture, const plain_set *plain)
         ids[mu] = at->id;
         labels[mu] = at->label;
     }
+    const double *mean = mean_of ? hop_model_frames(mean_of->model).mean : NULL;
+    if (mean)
+        ck_assert_int_eq(store_builder_set_mean(builder, mean, &error), HOP_OK);
     if (!numbered)
         ck_assert_int_eq(store_builder_set_ids(builder, plain->M, ids, plain->next_id, &error), HOP_OK);
     if (plain->labelled)
@@ -310,7 +313,7 @@ static void live(store_fixture *fixture, uint64_t seed, size_t which, size_t ste
                         .options = {.beta = 0.5, .max_error = 0.25, .max_degree = 2}};
     make_rows(&rng, 200, 1, &some);
     plain_append(&plain, &some, which & 2);
-    store_set *set = fresh(fixture, &plain);
+    store_set *set = fresh(fixture, &plain, NULL);
     const double *mean = hop_model_frames(set->model).mean;
     for (size_t l = 0; l < D && mean; l++)
         plain.mean[l] = mean[l];
@@ -338,7 +341,7 @@ static void live(store_fixture *fixture, uint64_t seed, size_t which, size_t ste
             x[l] = (float)test_rng_between(&rng, -1, 1.5);
         count->through_maps += assert_answers(set, &plain, x);
         if (step % 8 == 0) {
-            store_set *again = fresh(fixture, &plain);
+            store_set *again = fresh(fixture, &plain, set);
             ck_assert_uint_eq(again->content_hash, set->content_hash);
             store_set_release(again);
         }
@@ -393,7 +396,7 @@ START_TEST(what_cannot_be_done_is_refused)
     plain = (plain_set){.similarity = HOP_COSINE, .options = {.beta = 1, .max_error = 1, .max_degree = 0}};
     make_rows(&rng, 40, 1, &some);
     plain_append(&plain, &some, true);
-    store_set *base = fresh(&fixture, &plain);
+    store_set *base = fresh(&fixture, &plain, NULL);
     hop_error error;
 
     store_revision append = {.kind = STORE_APPEND, .added = {.M = 5, .d = D, .memories = some.memories}};
@@ -630,7 +633,7 @@ START_TEST(maps_that_drifted_are_made_again)
     plain = (plain_set){.similarity = (hop_similarity)_i, .options = {.beta = 1, .max_error = 1, .max_degree = 2}};
     make_rows(&rng, 100, 1, &some);
     plain_append(&plain, &some, false);
-    fixture_put(&fixture, "s", fresh(&fixture, &plain));
+    fixture_put(&fixture, "s", fresh(&fixture, &plain, NULL));
     store_set *set = fixture_get(&fixture, "s");
     const double *mean = hop_model_frames(set->model).mean;
     for (size_t l = 0; l < D && mean; l++)
