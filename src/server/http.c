@@ -14,6 +14,7 @@
 #include "server/config.h"
 #include "server/linger.h"
 #include "server/metrics.h"
+#include "server/pace.h"
 #include "server/route.h"
 #include "server/upload.h"
 #include "server/watch.h"
@@ -35,8 +36,7 @@
 enum {
     CONNECTION_MEMORY_BYTES = 65536,
     DISCARD_MAX_BYTES = 1048576, /* a refused body up to this size is read and dropped */
-    SLOW_BODY_SAY_S = 10,
-    SLOW_BODY_BYTES_PER_S = 1024 /* slower than this for SRV_TIMEOUT_BODY_S is too slow */
+    SLOW_BODY_SAY_S = 10
 };
 
 struct srv_http {
@@ -61,6 +61,7 @@ typedef struct exchange {
     bool early;      /* ... before the body was read */
     size_t received; /* bytes of the body, kept or dropped */
     size_t length;   /* of the body, SIZE_MAX where it is not known */
+    srv_pace pace;   /* of the body */
     uint64_t said_s; /* seconds after the first line at which the log said how far the body is */
     size_t charged;  /* response bytes charged to the memory budget */
 } exchange;
@@ -323,7 +324,7 @@ static enum MHD_Result take_body(exchange *ex, const char *bytes, size_t n)
     srv_request *request = ex->request;
     uint64_t elapsed_s = (srv_clock_ns() - request->received_ns) / 1000000000u;
     ex->received += n;
-    if (elapsed_s > SRV_TIMEOUT_BODY_S && ex->received / elapsed_s < SLOW_BODY_BYTES_PER_S) {
+    if (srv_pace_too_slow(&ex->pace, ex->received, elapsed_s, SRV_TIMEOUT_BODY_S)) {
         srv_reply_problem(request, SRV_BODY_TIMEOUT, "the body arrives too slowly");
         return MHD_NO;
     }

@@ -156,6 +156,9 @@ hop_status srv_intake_check_values(const srv_intake *intake, size_t p, hop_error
     size_t set_p = onto->values ? onto->p : 0;
     if (p != 0 && set_p == 0)
         return srv_refuse(error, HOP_E_SHAPE, 0, -1, -1, "values: rows of %zu numbers, the set has no values", p);
+    if (p == 0 && set_p != 0)
+        return srv_refuse_limit(error, HOP_E_SHAPE, 0, -1, (double)set_p, 0,
+                                "values: none; the set has %zu numbers for each memory", set_p);
     if (p != set_p)
         return srv_refuse_limit(error, HOP_E_SHAPE, 0, -1, (double)set_p, (double)p,
                                 "values: rows of %zu numbers, those of the set have %zu", p, set_p);

@@ -730,7 +730,7 @@ START_TEST(added_rows_must_be_as_those_there_are)
     hop_error error = refused(&other, HOP_E_SHAPE, "memories: rows of 2 numbers, those of the set have 3");
     ck_assert(error.limit == 3 && error.actual == 2);
     plain.onto = with_values;
-    error = refused(&plain, HOP_E_SHAPE, "values: rows of 0 numbers, those of the set have 2");
+    error = refused(&plain, HOP_E_SHAPE, "values: none; the set has 2 numbers for each memory");
     ck_assert(error.limit == 2 && error.actual == 0);
     full.onto = with_values;
     refused(&full, HOP_E_FORMAT, "ids: rows that are added get the next ids of the set; leave the tensor out");

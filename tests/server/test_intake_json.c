@@ -152,7 +152,7 @@ START_TEST(added_rows_must_be_as_those_there_are)
     store_set_release(added);
     store_set_release(set);
     set = loaded("{\"memories\":[[1,2,3]],\"values\":[[1,2]]}", NULL);
-    refused("{\"memories\":[[1,2,3]]}", set, HOP_E_SHAPE, "values: rows of 0 numbers, those of the set have 2");
+    refused("{\"memories\":[[1,2,3]]}", set, HOP_E_SHAPE, "values: none; the set has 2 numbers for each memory");
     refused("{\"values\":[[1,2,3]],x", set, HOP_E_SHAPE, "values: rows of 3 numbers, those of the set have 2");
     store_set_release(set);
 }

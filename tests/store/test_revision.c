@@ -80,7 +80,7 @@ static void plain_remove(plain_set *set, uint64_t id)
 
 /* ---- the same in the store ----------------------------------------------------------------------------- */
 
-/* A set made afresh of these rows. */
+/* A set made afresh of these rows, about the mean of another, where that has one of its own; NULL: about theirs. */
 static store_set *fresh(store_fixture *fixture, const plain_set *plain, const store_set *mean_of)
 {
     hop_error error = HOP_ERROR_NONE;
