@@ -147,10 +147,11 @@ hop_status store_file_settle(int folder, const char *aside, const char *name, st
     }
     if (system->sync(folder) != 0) {
         int code = errno;
-        bool stays = system->unlink(folder, name) != 0;
+        /* Else a loss of power could bring it back, in place of what was acknowledged since. */
+        bool stays = system->unlink(folder, name) != 0 || system->sync(folder) != 0;
         *how = stays ? STORE_STAYS : STORE_GONE;
         return hop_fail(error, store_system_status(code), "cannot sync the data directory for %.120s: %s%s", name,
-                        strerror(code), stays ? "; the file stays, and may count after a restart" : "");
+                        strerror(code), stays ? "; it may count after a restart" : "");
     }
     return HOP_OK;
 }

@@ -59,8 +59,8 @@ HOP_WARN_UNUSED hop_status store_file_write_aside(int folder, const char *name, 
 
 /* How a file that is not settled is. */
 typedef enum store_unsettled {
-    STORE_GONE,    /* as if it had never been */
-    STORE_STAYS,   /* it has its name, and may count after a restart */
+    STORE_GONE,    /* as if it had never been, durably */
+    STORE_STAYS,   /* it has its name, or may have it again after a restart, and count then */
     STORE_BLOCKED, /* gone: something that is no file has its name */
 } store_unsettled;
 

@@ -257,13 +257,17 @@ static bool same_frames(const store_set *a, const store_set *b)
                            same_numbers(one.value_scale, other.value_scale, a->p)));
 }
 
-/* Whether a record of a revision can be, and had better be, appended. */
+/*
+ * Whether a record of a revision can be, and had better be, appended. Never beside a file that could not be loaded, in
+ * whose place an older one, whose log makes the same version, answers; nor to a snapshot without a mean: what is read
+ * back would have the mean of the rows there are, not the one that was frozen.
+ */
 static bool fits_log(const store_kept *kept, const store_set *base, const store_set *set,
                      const store_log_record *record)
 {
     uint64_t bytes = store_log_record_bytes(record);
-    return kept->snapshot > 0 && !kept->unsure && kept->newest == base->version && set->version == base->version + 1 &&
-           (kept->logged || kept->snapshot == base->version) &&
+    return kept->snapshot > 0 && kept->loaded && !kept->frameless && !kept->unsure && kept->newest == base->version &&
+           set->version == base->version + 1 && (kept->logged || kept->snapshot == base->version) &&
            !(bytes > BIG_BYTES && bytes > store_kept_rows_bytes(set) / 4);
 }
 
@@ -353,6 +357,7 @@ static void now_loaded(store_folder *folder, const store_replay *replay, const s
         kept->loaded = true;
         kept->base = *store_replay_base(replay);
         kept->snapshot_bytes = store_replay_snapshot(replay)->container.file_bytes;
+        kept->frameless = store_replay_snapshot(replay)->format == 1;
         kept->unsure = loss->reason[0] != '\0';
         kept->newest = kept->unsure ? loss->newest : set->version;
         kept->log_bytes = log ? log->read.end : 0;
@@ -450,6 +455,16 @@ hop_status store_folder_load(store_folder *folder, const char *name, uint64_t ve
     return close_file(file, of, status, &cause, error);
 }
 
+uint64_t store_folder_newest(store_folder *folder, const char *name, uint64_t version)
+{
+    int log;
+    if (open_log(folder, name, version, &log, NULL) != HOP_OK)
+        return 0;
+    uint64_t newest = store_log_newest(log, name, version, 0);
+    store_system_calls->close(log);
+    return newest;
+}
+
 hop_status store_folder_load_maps(store_folder *folder, store_set *set, size_t bytes_most, const hop_executor *executor,
                                   const atomic_bool *cancel, hop_error *error)
 {
@@ -479,7 +494,8 @@ void store_folder_remove_older(store_folder *folder, const char *name, uint64_t 
 /*
  * The files of a name get other names, so that it can be undone until that is durable: the older versions first, and
  * the newest once their names are gone for good, which is the moment that counts. Whatever stops it before leaves the
- * newest, whatever stops it after leaves nothing that counts.
+ * newest, whatever stops it after leaves nothing that counts. Older ones that were removed before may be there still, and are
+ * gone for good by the same sync.
  */
 typedef struct leaving {
     size_t n; /* files of sets of this name, the newest first */
@@ -498,24 +514,29 @@ static bool move_away(const store_folder *folder, leaving *files, size_t from, s
             return false;
         }
     }
-    return to == from || store_system_calls->sync(folder->fd) == 0;
+    return store_system_calls->sync(folder->fd) == 0;
 }
 
-static bool move_back(const store_folder *folder, leaving *files)
+/* Each gets its name back, durably. What became of it, for messages: "" if that worked. */
+static const char *move_back(const store_folder *folder, leaving *files)
 {
-    bool all = true;
+    bool any = false, all = true;
     for (size_t i = 0; i < files->n; i++) {
         char name[STORE_FILE_NAME_BYTES];
         const store_found *found = &files->set[i]->found;
         store_file_name(name, STORE_FILE_SET, found->name, found->version);
+        any = any || files->aside[i][0];
         if (files->aside[i][0])
             all = store_system_calls->rename(folder->fd, files->aside[i], name) == 0 && all;
     }
-    return all;
+    if (!all)
+        return "; some are renamed and will be gone after a restart";
+    return any && store_system_calls->sync(folder->fd) != 0 ? "; they may be gone after a restart" : "";
 }
 
-static hop_status remove_files(store_folder *folder, const char *name, const store_listing *list, leaving *files,
-                               hop_error *error)
+/* kept: NULL where nothing is known of the name. */
+static hop_status remove_files(store_folder *folder, store_kept *kept, const char *name, const store_listing *list,
+                               leaving *files, hop_error *error)
 {
     for (size_t i = 0; i < list->n; i++)
         if (list->files[i].kind == STORE_FILE_SET && strcmp(list->files[i].found.name, name) == 0)
@@ -524,9 +545,11 @@ static hop_status remove_files(store_folder *folder, const char *name, const sto
         return HOP_OK;
     if (!move_away(folder, files, 1, files->n) || !move_away(folder, files, 0, 1)) {
         int code = errno;
-        bool back = move_back(folder, files);
+        const char *rest = move_back(folder, files);
+        if (kept && rest[0])
+            store_kept_doubt(folder, kept); /* a log would be of a file that is not there */
         return hop_fail(error, store_system_status(code), "cannot remove the files of '%.130s': %s%s", name,
-                        strerror(code), back ? "" : "; some are renamed and will be gone after a restart");
+                        strerror(code), rest);
     }
     for (size_t i = 0; i < files->n; i++)
         store_file_remove(folder->fd, files->aside[i]);
@@ -548,7 +571,7 @@ hop_status store_folder_remove(store_folder *folder, const char *name, hop_error
         leaving files = {.set = calloc(list.n + 1, sizeof *files.set),
                          .aside = calloc(list.n + 1, sizeof *files.aside)};
         if (files.set && files.aside)
-            status = remove_files(folder, name, &list, &files, error);
+            status = remove_files(folder, kept, name, &list, &files, error);
         else
             status = hop_fail(error, HOP_E_NOMEM, "out of memory");
         free(files.set);

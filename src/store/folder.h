@@ -61,6 +61,9 @@ HOP_WARN_UNUSED hop_status store_folder_load(store_folder *folder, const char *n
                                              const store_loading *loading, store_set **out, store_loss *loss,
                                              hop_error *error);
 
+/* The newest version that the log of that version is known to have had, whether or not either can be loaded; or 0. */
+uint64_t store_folder_newest(store_folder *folder, const char *name, uint64_t version);
+
 /* Remove what is older than what that version is made of, as far as that works: the newer one counts in any case. */
 void store_folder_remove_older(store_folder *folder, const char *name, uint64_t version);
 

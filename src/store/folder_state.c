@@ -92,7 +92,7 @@ void store_kept_now_whole(store_folder *folder, store_kept *kept, const store_se
     kept->base = store_log_base_of(set);
     kept->loaded = true;
     kept->snapshot_bytes = store_kept_rows_bytes(set);
-    kept->logged = kept->unsure = kept->hurried = false;
+    kept->logged = kept->frameless = kept->unsure = kept->hurried = false;
     kept->log_bytes = kept->log_records = kept->tried_bytes = 0;
     kept->life = ++folder->lives;
     pthread_mutex_unlock(&folder->lock);
@@ -201,6 +201,7 @@ hop_status store_folder_take_stock(store_folder *folder, hop_error *error)
         return status;
     store_kept *kept = NULL;
     uint64_t set_version = 0; /* of this name, met last */
+    bool logs = false;        /* some were removed */
     for (size_t i = 0; i < list.n && status == HOP_OK; i++) {
         const store_listed *file = &list.files[i];
         const store_found *found = &file->found;
@@ -221,12 +222,16 @@ hop_status store_folder_take_stock(store_folder *folder, hop_error *error)
                 kept->life = ++folder->lives;
             }
         } else if (file->kind == STORE_FILE_LOG) {
-            if (set_version != found->version)
+            if (set_version != found->version) {
                 store_listed_remove(folder, file);
-            else if (kept->snapshot == found->version)
+                logs = true;
+            } else if (kept->snapshot == found->version) {
                 kept->logged = true;
+            }
         }
     }
+    if (logs) /* before a set is made that they would be taken for the logs of */
+        (void)store_system_calls->sync(folder->fd);
     /* Maps of a version that is in a log have no set of their own version. */
     for (size_t i = 0; i < list.n && status == HOP_OK; i++) {
         const store_listed *file = &list.files[i];

@@ -17,6 +17,7 @@ typedef struct store_kept {
     bool loaded;         /* it was, or was written: what is said here of it and its log is so */
     uint64_t newest;     /* that is durable, there or in the log */
     bool logged;         /* that version has a log */
+    bool frameless;      /* a snapshot of format 1, without frame and mean: no log may stand on it */
     bool unsure;         /* the log is damaged, or may hold what was refused: the next change is written whole */
     bool older;          /* there may be files of older versions */
     bool hurried;        /* the log is to be compacted, however short it is */

@@ -152,6 +152,8 @@ static void load_first(store_loader *self, place *at)
         }
         if (status == HOP_E_CANCELLED)
             return;
+        if (status != HOP_OK) /* what is acknowledged next is to be newer all the same */
+            loss.newest = store_folder_newest(self->folder, name, at->versions[i].version);
         if (loss.newest > newest)
             newest = loss.newest;
         if (status == HOP_OK && loss.reason[0])

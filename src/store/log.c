@@ -368,6 +368,32 @@ hop_status store_log_end(int file, const store_log_base *base, store_log_tail *o
     return status;
 }
 
+uint64_t store_log_newest(int file, const char *name, uint64_t version, uint64_t content_hash)
+{
+    unsigned char block[STORE_LOG_BLOCK_BYTES];
+    disk_base header;
+    hop_status status = store_system_calls->length(file) < STORE_LOG_START_BYTES ? HOP_E_FORMAT : HOP_OK;
+    if (status == HOP_OK && read_block(file, block, offsetof(disk_base, checksum), 0)) {
+        memcpy(&header, block, sizeof header);
+        header.name[sizeof header.name - 1] = '\0';
+        if (strcmp(header.name, name) != 0 || header.version != version ||
+            (content_hash && header.content_hash != content_hash))
+            return 0;
+    }
+    uint64_t newest = 0;
+    int damaged = 0;
+    for (int i = 0; i < 2 && status == HOP_OK; i++) {
+        store_log_tail tail;
+        if (!read_slot(file, i, &tail, &status, NULL) || tail.version > INT64_MAX)
+            damaged++;
+        else if (tail.version > newest)
+            newest = tail.version;
+    }
+    if (newest > 0 && newest < INT64_MAX)
+        newest += (unsigned)damaged; /* which may have said one more */
+    return newest;
+}
+
 /* ---- reading: records ---------------------------------------------------------------------------------- */
 
 hop_status store_log_look_again(store_log_reader *reader, hop_error *error)

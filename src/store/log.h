@@ -118,6 +118,12 @@ HOP_WARN_UNUSED hop_status store_log_begin(store_log_reader *reader, int file, c
  */
 HOP_WARN_UNUSED hop_status store_log_next(store_log_reader *reader, store_log_record *out, hop_error *error);
 
+/*
+ * The newest version that a slot of it names, however damaged the rest is, so that no version comes twice. 0: none does,
+ * or it is of another base; content hash 0: of any.
+ */
+uint64_t store_log_newest(int file, const char *name, uint64_t version, uint64_t content_hash);
+
 /* Look again at what counts: a log that is in use has grown since. HOP_E_FORMAT, HOP_E_IO. */
 HOP_WARN_UNUSED hop_status store_log_look_again(store_log_reader *reader, hop_error *error);
 

@@ -235,8 +235,9 @@ static hop_status read_log(store_replay *self, store_loss *loss, hop_error *erro
     if (status != HOP_E_FORMAT && status != HOP_E_IO)
         return hop_fail(error, status, "%s", cause.text);
     loss->newest = self->version;
-    if (self->has_log && !self->reader.lost && self->reader.counts.version > loss->newest)
-        loss->newest = self->reader.counts.version;
+    uint64_t newest = store_log_newest(self->log, self->name, self->says.version, self->says.content_hash);
+    if (newest > loss->newest)
+        loss->newest = newest;
     snprintf(loss->reason, sizeof loss->reason, "%s", cause.text);
     return HOP_OK;
 }

@@ -173,6 +173,29 @@ START_TEST(nothing_depends_on_who_measures)
 }
 END_TEST
 
+/* A frame is kept while the farthest row of every coordinate is 1/8 to 4 scales from the centre. */
+START_TEST(a_frame_is_kept_while_extents_fit)
+{
+    const double centre[2] = {0, 0}, scale[2] = {1, 4};
+    const hop_kept_frame frame = {.centre = centre, .scale = scale};
+    const struct {
+        float far;
+        bool kept;
+    } cases[] = {{0.124f, false}, {0.125f, true}, {1, true}, {4, true}, {4.01f, false}, {0, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const float rows[] = {0, -4, cases[i].far, 4}, turned[] = {0, 4, -cases[i].far, 4};
+        for (int turn = 0; turn < 2; turn++) {
+            hop_geometry g;
+            ck_assert(hop_geometry_measure(&g, turn ? turned : rows, 2, 2, &frame, NULL, NULL, NULL) == HOP_OK);
+            ck_assert_int_eq(g.kept, cases[i].kept);
+            if (g.kept)
+                ck_assert(g.scale[0] == 1 && g.scale[1] == 4);
+            hop_geometry_fini(&g);
+        }
+    }
+}
+END_TEST
+
 START_TEST(the_first_bad_row_is_named)
 {
     const size_t places[] = {0, 1, 127, 128, 6999, 35000, MANY - 1};
@@ -233,6 +256,7 @@ static Suite *make(void)
     tcase_add_loop_test(tcase, rows_lie_inside_their_geometry, 0, (int)test_set_kinds());
     tcase_add_test(tcase, equal_rows_have_no_extent);
     tcase_add_test(tcase, nothing_depends_on_who_measures);
+    tcase_add_test(tcase, a_frame_is_kept_while_extents_fit);
     tcase_add_test(tcase, the_first_bad_row_is_named);
     tcase_add_test(tcase, rows_that_are_known_are_not_read_again);
     suite_add_tcase(suite, tcase);

@@ -9,6 +9,7 @@
 
 #include "core/alloc.h"
 #include "core/moments.h"
+#include "core/moments_parts.h"
 #include "core/pack.h"
 #include "core/rounding.h"
 
@@ -294,7 +295,9 @@ START_TEST(a_round_trip_stays_within_its_roundings)
     n = set.M;
     double before = set.features->build_roundings;
     for (int round = 0; round < 3; round++) {
+        double longest = set.features->term_roundings;
         ck_assert(change(&set, NULL, 0, 200, 0.2) == HOP_OK);
+        ck_assert_double_ge(set.features->term_roundings, longest + 3); /* of what was there: x M', + and / M */
         for (int twice = 0; twice < 2; twice++, n += 200)
             memcpy(ever + n * set.d, set.keys + 300 * set.d, 200 * set.d * sizeof *ever);
         must_cover(&set, ever, n - 200);
@@ -327,11 +330,113 @@ START_TEST(an_outlier_leaves_its_roundings)
     for (int twice = 0; twice < 2; twice++)
         memcpy(ever + (100 + 2 * twice) * 3, set.keys + 100 * 3, 2 * 3 * sizeof *ever);
     double with = set.features->build_roundings;
+    ck_assert(isfinite(set.features->fourth));
+    for (size_t l = 0; l < 3; l++)
+        ck_assert(isfinite(set.features->skew[l]));
     ck_assert(change(&set, (size_t[]){100, 101}, 2, 0, 0) == HOP_OK);
+    ck_assert(isinf(set.features->fourth)); /* their proofs know of no rows but those that are there */
+    for (size_t l = 0; l < 2 * 3; l++)
+        ck_assert(isinf(set.features->skew[l]));
     must_cover(&set, ever, 104);
     ck_assert_double_gt(set.features->build_roundings, with * 1.2);
     ck_assert_double_lt(with, 2 * before);
     must_answer(&set);
+    living_fini(&set);
+}
+END_TEST
+
+/* Rows in the corners of a box, and rows on its axes that stay: extents are the same, the radius was sqrt(8) times as
+ * large. */
+START_TEST(far_corners_leave_their_roundings)
+{
+    enum { M = 300, STAY = 100, D = 8 };
+    living_set set;
+    size_t ids[M_MOST];
+    static float ever[(2 * M - STAY) * D];
+    living_init(&set, M, D, 0, 2, HOP_DOT, 955);
+    for (size_t i = 0; i < M; i++)
+        for (size_t l = 0; l < D; l++) /* each with its mirror image: the centre is 0 */
+            set.keys[i * D + l] = (i % 2 ? -1.0F : 1.0F) * (i >= STAY        ? (i / 2 >> l & 1 ? 1.0F : -1.0F)
+                                                            : i / 2 % D == l ? 1.0F
+                                                                             : 0.0F);
+    memcpy(ever, set.keys, M * D * sizeof *ever);
+    memcpy(ever + M * D, set.keys + STAY * D, (M - STAY) * D * sizeof *ever);
+    hop_source source = source_of(&set, NULL);
+    hop_features_free(set.features);
+    hop_model_free(set.model);
+    ck_assert(hop_model_new(&source, NULL, &set.model, NULL) == HOP_OK);
+    ck_assert(hop_features_build(set.model, set.g, NULL, NULL, &set.features, NULL) == HOP_OK);
+    for (size_t i = 0; i < M - STAY; i++)
+        ids[i] = STAY + i;
+    ck_assert(change(&set, ids, M - STAY, 0, 0) == HOP_OK);
+    must_cover(&set, ever, 2 * M - STAY);
+    must_answer(&set);
+    living_fini(&set);
+}
+END_TEST
+
+/* And values that leave take their extents with them: most rows' were three times those of the rows that stay. */
+START_TEST(large_values_leave_their_roundings)
+{
+    enum { M = 300, STAY = 100, P = 2 };
+    living_set set;
+    size_t ids[M_MOST];
+    float ever[M * P];
+    living_init(&set, M, 3, P, 1, HOP_DOT, 954);
+    for (size_t i = 0; i < M * P; i++)
+        set.values[i] = (test_rng_below(&set.rng, 2) ? 1.0F : -1.0F) * (i < STAY * P ? 1 : 3);
+    memcpy(ever, set.values, sizeof ever);
+    hop_source source = source_of(&set, NULL);
+    hop_features_free(set.features);
+    hop_model_free(set.model);
+    ck_assert(hop_model_new(&source, NULL, &set.model, NULL) == HOP_OK);
+    ck_assert(hop_features_build(set.model, set.g, NULL, NULL, &set.features, NULL) == HOP_OK);
+    for (size_t i = 0; i < M - STAY; i++)
+        ids[i] = STAY + i;
+    ck_assert(change(&set, ids, M - STAY, 0, 0) == HOP_OK);
+
+    const hop_geometry *value = &set.model->value;
+    double factor = set.features->build_roundings / set.features->term_roundings;
+    for (size_t j = 0; j < P; j++) { /* of the moments of degree 0: those that left count twice */
+        double sum = 0;
+        for (size_t i = 0; i < M; i++)
+            sum += (i < STAY ? 1 : 2) * fabs((double)ever[i * P + j] - value->centre[j]) * value->inverse[j];
+        require(sum <= factor * STAY * value->extent[j] * (1 + 1e-9), "column %zu: %g rows' worth, counted as %g", j,
+                sum / value->extent[j], factor * STAY);
+    }
+    must_answer(&set);
+    living_fini(&set);
+}
+END_TEST
+
+/* Maps taken apart and put together again, as by way of a file, know what changes left behind. */
+START_TEST(parts_hold_what_changes_left)
+{
+    living_set set;
+    hop_features *again = NULL;
+    hop_parts from, to;
+    living_init(&set, 200, 3, _i ? 2 : 0, 3, HOP_DOT, 956);
+    ck_assert(change(&set, (size_t[]){3, 70, 199}, 3, 20, 0.1) == HOP_OK);
+    const hop_features *is = set.features;
+    hop_features_parts(is, set.model, &from);
+    ck_assert(hop_features_blank(set.model, set.g, &again, &to, NULL) == HOP_OK);
+    ck_assert_uint_eq(from.n, to.n);
+    for (size_t i = 0; i < from.n; i++)
+        if (!to.part[i].frame)
+            memcpy(to.part[i].numbers, from.part[i].numbers, from.part[i].rows * from.part[i].columns * sizeof(double));
+    ck_assert(hop_features_complete(again, &to, NULL) == HOP_OK);
+    const double a[] = {is->fourth,         is->skew_most[0], is->skew_most[1],  is->build_roundings,
+                        is->term_roundings, is->removed,      is->removed_radius},
+                 b[] = {again->fourth,         again->skew_most[0], again->skew_most[1],  again->build_roundings,
+                        again->term_roundings, again->removed,      again->removed_radius};
+    ck_assert_mem_eq(a, b, sizeof a);
+    ck_assert(is->removed > 0 && is->removed_radius > 0);
+    ck_assert_mem_eq(is->removed_extent, again->removed_extent, (set.d + set.p) * sizeof(double));
+    ck_assert_mem_eq(is->skew, again->skew, 2 * set.d * sizeof(double));
+    ck_assert_mem_eq(is->a, again->a, is->index.start[set.g + 2] * sizeof(double));
+    if (set.p)
+        ck_assert_mem_eq(is->A, again->A, is->index.start[set.g + 1] * set.p * sizeof(double));
+    hop_features_free(again);
     living_fini(&set);
 }
 END_TEST
@@ -598,6 +703,9 @@ static Suite *make(void)
     tcase_add_loop_test(updates, bounds_hold_while_rows_come_and_go, 0, sizeof lives / sizeof *lives);
     tcase_add_test(updates, a_round_trip_stays_within_its_roundings);
     tcase_add_test(updates, an_outlier_leaves_its_roundings);
+    tcase_add_test(updates, far_corners_leave_their_roundings);
+    tcase_add_test(updates, large_values_leave_their_roundings);
+    tcase_add_loop_test(updates, parts_hold_what_changes_left, 0, 2);
     tcase_add_test(updates, one_row_may_be_left);
     tcase_add_test(updates, a_coordinate_comes_to_life);
     tcase_add_test(updates, what_cannot_be_updated_is_refused);

@@ -81,6 +81,43 @@ START_TEST(a_log_becomes_a_file_and_a_shorter_log)
 }
 END_TEST
 
+/*
+ * Stopped before the old pair went; then the new file is damaged. The old pair makes the same version, and what changes it
+ * is not written beside the damaged file.
+ */
+START_TEST(an_old_pair_that_answers_is_changed_as_a_whole)
+{
+    static char log[DISK_FILE_BYTES], old[DISK_FILE_BYTES], new[DISK_FILE_BYTES];
+    hop_error error = HOP_ERROR_NONE;
+    kept_store store;
+    store_standing now;
+    history past;
+    open_store(&store);
+    history_begin(&past, &store, HOP_DOT, true);
+    change(&past, &store, 0, 5);
+    size_t old_bytes = disk_read(path, "a@1.safetensors", old), log_bytes = disk_read(path, "a@1.log", log);
+    store_set *set = fixture_get(&store.fixture, "a");
+    ck_assert_int_eq(store_folder_compact(store.folder, set, life_of(&store), &error), HOP_OK);
+    store_set_release(set);
+    close_store(&store);
+    disk_write(path, "a@1.safetensors", old, old_bytes);
+    disk_write(path, "a@1.log", log, log_bytes);
+    size_t new_bytes = disk_read(path, "a@6.safetensors", new);
+    new[new_bytes - 1] ^= 1;
+    disk_write(path, "a@6.safetensors", new, new_bytes);
+    open_store(&store);
+    start_loading(&store);
+    ck_assert(standing(&store, "a", &now));
+    ck_assert_int_eq(now.state, STORE_FAILED);
+    change(&past, &store, 5, 6);
+    ck_assert_str_eq(disk_names(path), " a@7.safetensors");
+    change(&past, &store, 6, 8);
+    close_store(&store);
+    assert_found(&past, "changed");
+    history_free(&past);
+}
+END_TEST
+
 /* Deleted, or replaced, while it is written: it does not come back. */
 START_TEST(a_compaction_that_comes_too_late_does_nothing)
 {
@@ -284,6 +321,7 @@ static Suite *make(void)
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, kept_setup, kept_teardown);
     tcase_add_loop_test(tests, a_log_becomes_a_file_and_a_shorter_log, 0, 2);
+    tcase_add_test(tests, an_old_pair_that_answers_is_changed_as_a_whole);
     tcase_add_loop_test(tests, a_compaction_that_comes_too_late_does_nothing, 0, 3);
     tcase_add_loop_test(tests, a_long_log_is_compacted_in_the_background, 0, 2);
     tcase_add_loop_test(tests, every_failing_call_of_a_compaction_leaves_what_was, 0, 4);

@@ -49,9 +49,34 @@ START_TEST(a_change_is_synced_before_it_is_acknowledged)
     ck_assert_str_eq(disk_sequence(), " open write sync close unlink rename sync open unlink");
     disk_fail(LONG_MAX, false, 0);
     ck_assert_int_eq(store_registry_delete(store.fixture.registry, "a", NULL, &error), HOP_OK);
-    ck_assert_str_eq(disk_sequence(), " open rename sync unlink sync");
+    ck_assert_str_eq(disk_sequence(), " open sync rename sync unlink sync");
     disk_heal();
     close_store(&store);
+}
+END_TEST
+
+/* Synced in vain: what undoes it is synced too, as what is acknowledged next need not sync the folder. */
+START_TEST(a_refused_change_is_undone_durably)
+{
+    static const char *const sequences[] = {" open write sync close unlink rename sync unlink sync",
+                                            " open sync rename sync rename sync"};
+    hop_error error = HOP_ERROR_NONE;
+    kept_store store;
+    open_store(&store);
+    ck_assert_int_eq(put(&store, "a", 1, &error), HOP_OK);
+    disk_fail(LONG_MAX, false, 0);
+    for (long number = 0; strcmp(disk_sequence(), sequences[_i]) != 0; number++) {
+        float first;
+        disk_fail(number, false, EIO);
+        hop_status status =
+            _i == 0 ? put(&store, "a", 2, &error) : store_registry_delete(store.fixture.registry, "a", NULL, &error);
+        ck_assert_msg(status != HOP_OK, "call %ld, %s:%s", number, disk_failed_call(), disk_sequence());
+        ck_assert_uint_eq(current(&store, "a", &first), 1);
+    }
+    ck_assert_str_eq(disk_failed_call(), "sync");
+    disk_heal();
+    close_store(&store);
+    assert_after_restart("a", 1, 1);
 }
 END_TEST
 
@@ -497,6 +522,7 @@ static Suite *make(void)
     tcase_add_checked_fixture(tests, kept_setup, kept_teardown);
     tcase_add_test(tests, sets_are_there_after_a_restart);
     tcase_add_test(tests, a_change_is_synced_before_it_is_acknowledged);
+    tcase_add_loop_test(tests, a_refused_change_is_undone_durably, 0, 2);
     tcase_add_test(tests, maps_need_no_second_build);
     tcase_add_loop_test(tests, every_failing_call_of_a_change_leaves_what_was, 0, 2 * SCENARIOS);
     tcase_add_test(tests, every_failing_call_of_a_start_is_survived);
