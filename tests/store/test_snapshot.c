@@ -45,8 +45,9 @@ static void teardown(void)
     ck_assert_uint_eq(store_budget_reserved(&budget), 0);
 }
 
-/* The set of the golden files; with_ids: as if rows had been removed. */
-static store_set *make_set_with(hop_similarity similarity, bool values, bool labels, bool with_ids, uint64_t version)
+/* The set of the golden files; with_ids: as if rows had been removed; frames NULL: of its own. */
+static store_set *make_set_with(hop_similarity similarity, bool values, bool labels, bool with_ids, uint64_t version,
+                                const hop_frames *frames)
 {
     static float memories[M * D], of_values[M * P];
     char text[M][16];
@@ -71,6 +72,7 @@ static store_set *make_set_with(hop_similarity similarity, bool values, bool lab
         ids[mu] = 3 * mu + 1;
     if (with_ids)
         ck_assert_int_eq(store_builder_set_ids(builder, M, ids, 3 * M + 5, &error), HOP_OK);
+    store_builder_set_frames(builder, frames);
     const store_options options = {.beta = 0.7, .max_error = 0.001, .max_degree = DEGREE};
     ck_assert_msg(store_builder_finish(builder, &options, NULL, &set, &error) == HOP_OK, "%s", error.text);
     store_builder_free(builder);
@@ -81,7 +83,7 @@ static store_set *make_set_with(hop_similarity similarity, bool values, bool lab
 
 static store_set *make_set(hop_similarity similarity, bool values, bool labels)
 {
-    return make_set_with(similarity, values, labels, false, 8);
+    return make_set_with(similarity, values, labels, false, 8, NULL);
 }
 
 static void give_maps(store_set *set)
@@ -185,7 +187,7 @@ END_TEST
 START_TEST(sets_come_back)
 {
     static const hop_similarity similarities[] = {HOP_DOT, HOP_COSINE, HOP_CENTERED_COSINE};
-    store_set *set = make_set_with(similarities[_i / 8], _i & 1, _i & 2, _i & 4, 8), *again;
+    store_set *set = make_set_with(similarities[_i / 8], _i & 1, _i & 2, _i & 4, 8, NULL), *again;
     save(set);
     again = loaded();
     assert_same(set, again);
@@ -281,6 +283,30 @@ START_TEST(maps_of_another_set_are_refused)
 }
 END_TEST
 
+/* The same rows under the same name, seen from elsewhere: moments about another centre would make false bounds. */
+START_TEST(maps_of_another_frame_are_refused)
+{
+    hop_error error = HOP_ERROR_NONE;
+    store_set *set = make_set(HOP_DOT, false, false);
+    hop_frames frames = hop_model_frames(set->model);
+    double centre[D];
+    for (size_t l = 0; l < D; l++)
+        centre[l] = frames.key_centre[l] + 0x1p-10 * frames.key_scale[l];
+    frames.key_centre = centre;
+    store_set *other = make_set_with(HOP_DOT, false, false, false, 8, &frames);
+    ck_assert_mem_eq(hop_model_frames(other->model).key_centre, centre, sizeof centre);
+    ck_assert_str_eq(other->etag, set->etag);
+    give_maps(set);
+    save(set);
+    ck_assert_int_eq(store_folder_save_maps(folder, set, &error), HOP_OK);
+    ck_assert_int_eq(store_folder_load_maps(folder, other, 0, NULL, NULL, &error), HOP_E_FORMAT);
+    ck_assert_ptr_nonnull(strstr(error.text, "another frame"));
+    ck_assert_ptr_null(hop_model_features(other->model));
+    store_set_release(set);
+    store_set_release(other);
+}
+END_TEST
+
 /* HOPFIELDD_WRITE_GOLDEN makes those of this format anew. */
 static void copy_golden(const char *name)
 {
@@ -298,7 +324,7 @@ START_TEST(the_golden_set_is_written_the_same)
     static char golden[DISK_FILE_BYTES], written[DISK_FILE_BYTES];
     hop_error error = HOP_ERROR_NONE;
     if (getenv("HOPFIELDD_WRITE_GOLDEN")) {
-        store_set *set = make_set_with(HOP_CENTERED_COSINE, true, true, true, 8);
+        store_set *set = make_set_with(HOP_CENTERED_COSINE, true, true, true, 8, NULL);
         give_maps(set);
         save(set);
         ck_assert_int_eq(store_folder_save_maps(folder, set, &error), HOP_OK);
@@ -321,7 +347,7 @@ START_TEST(the_golden_files_are_read)
     hop_error error = HOP_ERROR_NONE;
     copy_golden(golden_set);
     copy_golden(golden_maps);
-    store_set *set = make_set_with(HOP_CENTERED_COSINE, true, true, true, 8), *again = loaded();
+    store_set *set = make_set_with(HOP_CENTERED_COSINE, true, true, true, 8, NULL), *again = loaded();
     assert_same(set, again);
     ck_assert_msg(store_folder_load_maps(folder, again, 0, NULL, NULL, &error) == HOP_OK, "%s", error.text);
     ck_assert_uint_eq(hop_features_max_degree(hop_model_features(again->model)), DEGREE);
@@ -336,7 +362,7 @@ START_TEST(the_golden_files_of_format_1_are_read)
     hop_error error = HOP_ERROR_NONE;
     copy_golden(golden_set_1);
     copy_golden(golden_maps_1);
-    store_set *set = make_set_with(HOP_COSINE, true, true, false, 7), *again = NULL;
+    store_set *set = make_set_with(HOP_COSINE, true, true, false, 7, NULL), *again = NULL;
     ck_assert_msg(load_version(7, &again, &error) == HOP_OK, "%s", error.text);
     ck_assert_str_eq(again->etag, "\"35ec3083d4408be7-7\"");
     ck_assert_uint_ne(set->content_hash, again->content_hash);
@@ -455,6 +481,7 @@ static Suite *make(void)
     tcase_add_test(files, large_sets_come_back);
     tcase_add_loop_test(files, maps_come_back, 0, 4);
     tcase_add_test(files, maps_of_another_set_are_refused);
+    tcase_add_test(files, maps_of_another_frame_are_refused);
     tcase_add_test(files, the_golden_set_is_written_the_same);
     tcase_add_test(files, the_golden_files_are_read);
     tcase_add_test(files, the_golden_files_of_format_1_are_read);
