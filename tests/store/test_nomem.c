@@ -282,6 +282,96 @@ START_TEST(each_allocation_of_keeping_and_loading_may_fail)
 }
 END_TEST
 
+/* What is on disk, with all the memory there is: the newest file of "s" and its log. */
+static void assert_kept(store_folder *folder, store_budget *budget, uint64_t version, size_t rows, long k)
+{
+    const store_loading loading = {.budget = budget, .packing = HOP_PACK_NONE};
+    hop_error error = HOP_ERROR_NONE;
+    store_found *found = NULL;
+    store_set *set = NULL;
+    store_loss loss = {0};
+    size_t n = 0;
+    ck_assert_int_eq(store_folder_list(folder, &found, &n, &error), HOP_OK);
+    ck_assert_uint_ge(n, 1);
+    hop_status status = store_folder_load(folder, "s", found[0].version, &loading, &set, &loss, &error);
+    ck_assert_msg(status == HOP_OK && !loss.reason[0], "allocation %ld: %s%s", k, error.text, loss.reason);
+    ck_assert_msg(set->version == version && set->M == rows, "allocation %ld: version %d of %zu rows", k,
+                  (int)set->version, set->M);
+    store_set_release(set);
+    free(found);
+}
+
+/* A change into the log, both read back, and one file made of them again. *durable: the change was acknowledged. */
+static hop_status log_and_compact(store_folder *folder, store_budget *budget, const store_set *base, bool *durable,
+                                  hop_error *error)
+{
+    static float rows[2 * D], values[2 * P];
+    fixture_rows(2, D, 1, rows);
+    fixture_rows(2, P, 0, values);
+    const store_revision append = {.kind = STORE_APPEND,
+                                   .added = {.M = 2, .d = D, .p = P, .memories = rows, .values = values}};
+    const store_loading loading = {.budget = budget, .packing = HOP_PACK_KEYS};
+    store_set *set = NULL, *again = NULL;
+    store_loss loss;
+    hop_status status = store_revise(base, &append, NULL, &set, error);
+    if (status == HOP_OK) {
+        store_set_name(set, "s", 2);
+        status = store_folder_append(folder, base, set, &append, error);
+        *durable = status == HOP_OK;
+    }
+    if (status == HOP_OK)
+        status = store_folder_load(folder, "s", 1, &loading, &again, &loss, error);
+    if (status == HOP_OK)
+        status = store_folder_compact(folder, set, store_folder_life(folder, "s"), error);
+    store_set_release(again);
+    store_set_release(set);
+    return status;
+}
+
+START_TEST(each_allocation_of_a_log_may_fail)
+{
+    is_test = true;
+    ck_assert_int_eq(hop_isa_choose(NULL, NULL), HOP_OK);
+    char path[DISK_PATH_BYTES];
+    disk_folder_make(path);
+    long failures = 0;
+    for (long k = 0;; k++) {
+        hop_error error = HOP_ERROR_NONE;
+        store_budget budget;
+        store_budget_init(&budget, BUDGET_BYTES);
+        store_folder *folder = NULL;
+        store_set *base = NULL;
+        bool durable = false;
+        ck_assert_int_eq(store_folder_open(path, (store_listener){0}, &folder, NULL), HOP_OK);
+        ck_assert_int_eq(make_set(&budget, &base, NULL), HOP_OK);
+        store_set_name(base, "s", 1);
+        ck_assert_int_eq(store_folder_save(folder, base, NULL), HOP_OK);
+        countdown = k;
+        hop_status status = log_and_compact(folder, &budget, base, &durable, &error);
+        bool all_granted = countdown >= 0;
+        countdown = -1;
+        assert_kept(folder, &budget, durable ? 2 : 1, durable ? M + 2 : M, k);
+        store_set_release(base);
+        ck_assert_uint_eq(store_budget_reserved(&budget), 0);
+        ck_assert_ptr_null(strstr(disk_names(path), ".tmp"));
+        ck_assert_int_eq(store_folder_remove(folder, "s", NULL), HOP_OK);
+        store_folder_close(folder);
+        ck_assert_str_eq(disk_names(path), "");
+        failures += status != HOP_OK;
+        if (all_granted) {
+            ck_assert_msg(status == HOP_OK, "%s", error.text);
+            break;
+        }
+        if (status != HOP_OK)
+            ck_assert_msg((status == HOP_E_NOMEM || status == HOP_E_IO) && error.text[0], "allocation %ld: %s", k,
+                          error.text);
+    }
+    ck_assert_int_gt(failures, 20);
+    hop_check_note("%ld allocations made a log, its replay or its compaction fail", failures);
+    disk_folder_remove(path);
+}
+END_TEST
+
 /* Rows that stay in their file, in place of those that are read. */
 START_TEST(each_allocation_of_mapping_may_fail)
 {
@@ -476,6 +566,7 @@ static Suite *make(void)
     tcase_add_test(nomem, each_allocation_of_a_growth_may_fail);
     tcase_add_test(nomem, builds_without_memory_leave_a_dense_set);
     tcase_add_test(nomem, each_allocation_of_keeping_and_loading_may_fail);
+    tcase_add_test(nomem, each_allocation_of_a_log_may_fail);
     tcase_add_test(nomem, each_allocation_of_mapping_may_fail);
     tcase_add_test(nomem, each_allocation_of_a_revision_may_fail);
     tcase_add_test(nomem, each_allocation_of_sums_may_fail);
