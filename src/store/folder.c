@@ -280,7 +280,11 @@ hop_status store_folder_append(store_folder *folder, const store_set *base, cons
     const store_log_record record = store_log_record_of(set, revision, base->content_hash);
     hop_status status = HOP_E_FORMAT;
     hop_error cause = HOP_ERROR_NONE;
-    if (fits_log(kept, base, set, &record)) {
+    if (kept->unread) {
+        /* Written whole, the change would take the place of changes that the next start may find. */
+        status =
+            hop_fail(&cause, HOP_E_IO, "the log of '%.120s' could not be read at the start: start again", kept->name);
+    } else if (fits_log(kept, base, set, &record)) {
         store_log_tail tail;
         status = kept->logged ? append_to_log(folder, kept, &record, &tail, &cause)
                               : start_log(folder, kept, &record, &tail, &cause);
@@ -359,6 +363,7 @@ static void now_loaded(store_folder *folder, const store_replay *replay, const s
         kept->snapshot_bytes = store_replay_snapshot(replay)->container.file_bytes;
         kept->frameless = store_replay_snapshot(replay)->format == 1;
         kept->unsure = loss->reason[0] != '\0';
+        kept->unread = kept->unsure && loss->unread;
         kept->newest = kept->unsure ? loss->newest : set->version;
         kept->log_bytes = log ? log->read.end : 0;
         kept->log_records = log ? log->read.records : 0;
@@ -401,7 +406,7 @@ static hop_status load(store_folder *folder, int file, const char *name, uint64_
         snprintf(cause.text, sizeof cause.text, "%s", loss->reason);
         snprintf(loss->reason, sizeof loss->reason, "%.100s: %.120s", log_name, cause.text);
     } else if (status == HOP_OK && opened != HOP_OK && opened != HOP_E_NOT_FOUND) {
-        *loss = (store_loss){.newest = version};
+        *loss = (store_loss){.newest = version, .unread = opened != HOP_E_FORMAT};
         snprintf(loss->reason, sizeof loss->reason, "%s", cause.text);
     }
     if (status == HOP_OK)

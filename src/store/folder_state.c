@@ -92,7 +92,7 @@ void store_kept_now_whole(store_folder *folder, store_kept *kept, const store_se
     kept->base = store_log_base_of(set);
     kept->loaded = true;
     kept->snapshot_bytes = store_kept_rows_bytes(set);
-    kept->logged = kept->frameless = kept->unsure = kept->hurried = false;
+    kept->logged = kept->frameless = kept->unsure = kept->unread = kept->hurried = false;
     kept->log_bytes = kept->log_records = kept->tried_bytes = 0;
     kept->life = ++folder->lives;
     pthread_mutex_unlock(&folder->lock);

@@ -19,8 +19,9 @@ typedef struct store_kept {
     bool logged;         /* that version has a log */
     bool frameless;      /* a snapshot of format 1, without frame and mean: no log may stand on it */
     bool unsure;         /* the log is damaged, or may hold what was refused: the next change is written whole */
-    bool older;          /* there may be files of older versions */
-    bool hurried;        /* the log is to be compacted, however short it is */
+    bool unread;  /* the system failed to read the log, which may be whole: nothing but a new set takes its place */
+    bool older;   /* there may be files of older versions */
+    bool hurried; /* the log is to be compacted, however short it is */
     uint64_t snapshot_bytes, log_bytes, log_records;
     uint64_t tried_bytes; /* a compaction failed when the log was that long */
     uint64_t maps;        /* version of the maps that are there; 0: none */

@@ -238,6 +238,7 @@ static hop_status read_log(store_replay *self, store_loss *loss, hop_error *erro
     uint64_t newest = store_log_newest(self->log, self->name, self->says.version, self->says.content_hash);
     if (newest > loss->newest)
         loss->newest = newest;
+    loss->unread = status != HOP_E_FORMAT;
     snprintf(loss->reason, sizeof loss->reason, "%s", cause.text);
     return HOP_OK;
 }

@@ -16,6 +16,7 @@
 /* What could not be had of a log: the set is then that of the last version before. */
 typedef struct store_loss {
     uint64_t newest;                   /* the newest version that the log is known to have had */
+    bool unread;                       /* the system failed to read the log: it may be whole */
     char reason[HOP_ERROR_TEXT_BYTES]; /* "": nothing was lost */
 } store_loss;
 

@@ -580,6 +580,50 @@ START_TEST(every_failing_call_of_a_start_is_survived)
 }
 END_TEST
 
+/* A set without changes that are there, as the system failed to read them: none is written in their place. */
+START_TEST(a_log_that_was_not_read_is_not_replaced)
+{
+    const store_revision settings = {.kind = STORE_SETTINGS,
+                                     .options = {.beta = 2.5, .max_error = -1, .max_degree = -1}};
+    kept_store store;
+    history past;
+    size_t refused = 0;
+    open_store(&store);
+    make_history(&past, &store, HOP_DOT, true, 4);
+    close_store(&store);
+    for (long number = 2; number < 60; number++) { /* from behind the listing of the directory on */
+        store_standing now;
+        float first;
+        open_store(&store);
+        disk_fail(number, false, EMFILE);
+        start_loading(&store);
+        ck_assert(standing(&store, "a", &now));
+        disk_heal();
+        uint64_t version = current(&store, "a", &first);
+        if (version > 0 && version < past.acknowledged) {
+            hop_error error = HOP_ERROR_NONE;
+            store_change *change = NULL;
+            store_set *base = NULL, *set = NULL;
+            store_registry *registry = store.fixture.registry;
+            ck_assert_int_eq(store_registry_begin_revision(registry, "a", NULL, &change, &base, &error), HOP_OK);
+            ck_assert_int_eq(store_revise(base, &settings, NULL, &set, &error), HOP_OK);
+            ck_assert_int_eq(store_registry_save(registry, change, set, &settings, &error), HOP_E_IO);
+            ck_assert_msg(strstr(error.text, "start again") != NULL, "%s", error.text);
+            store_registry_abandon(registry, change);
+            store_set_release(set);
+            store_set_release(base);
+            refused++;
+        }
+        close_store(&store);
+        bool failed = true;
+        ck_assert_uint_eq(history_find(&past, path, &failed, "started again"), past.acknowledged);
+        ck_assert(!failed);
+    }
+    ck_assert_uint_gt(refused, 3);
+    history_free(&past);
+}
+END_TEST
+
 static Suite *make(void)
 {
     Suite *suite = suite_create("log");
@@ -599,6 +643,7 @@ static Suite *make(void)
     tcase_add_loop_test(tests, every_failing_call_of_a_change_leaves_what_was, 0, 8);
     tcase_add_test(tests, what_is_changed_after_half_a_deletion_is_there);
     tcase_add_test(tests, every_failing_call_of_a_start_is_survived);
+    tcase_add_test(tests, a_log_that_was_not_read_is_not_replaced);
     suite_add_tcase(suite, tests);
     return suite;
 }
