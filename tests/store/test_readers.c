@@ -114,7 +114,7 @@ static void *read_until_stopped(void *argument)
 {
     reader *self = argument;
     uint64_t last = 0;
-    while (!atomic_load(self->stop)) {
+    do { /* at least once, however late this thread comes */
         hop_error error = HOP_ERROR_NONE;
         store_set *set = NULL;
         ck_assert_msg(store_registry_get(self->registry, "s", &set, &error) == HOP_OK, "%s", error.text);
@@ -124,7 +124,7 @@ static void *read_until_stopped(void *argument)
         check_rows(set, &expected[last]);
         store_set_release(set);
         self->checked++;
-    }
+    } while (!atomic_load(self->stop));
     hop_aligned_free(self->workspace);
     return NULL;
 }

@@ -685,7 +685,7 @@ typedef struct reader {
 static void *read_on(void *argument)
 {
     reader *self = argument;
-    while (!atomic_load(self->stop)) {
+    do { /* at least once, however late this thread comes */
         store_set *set = fixture_get(self->fixture, "s");
         size_t bytes = hop_retrieve_workspace_bytes(set->model, 1);
         void *workspace = hop_aligned_alloc(bytes);
@@ -703,7 +703,7 @@ static void *read_on(void *argument)
         self->read++;
         hop_aligned_free(workspace);
         store_set_release(set);
-    }
+    } while (!atomic_load(self->stop));
     return NULL;
 }
 
